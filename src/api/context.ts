@@ -1,0 +1,107 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
+import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from "fastify";
+import type { Logger } from "pino";
+import type { AddressPolicy } from "../domain/address.ts";
+import type { ApiKey, Scope } from "../domain/key.ts";
+import type { ProblemCode } from "../domain/problem.ts";
+import type { Sealer } from "../domain/seal.ts";
+import type { Engine } from "../engine/port.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Authenticator } from "./auth.ts";
+import type { Buckets } from "./buckets.ts";
+import type { ApiCounters } from "./counters.ts";
+import type { Cursors } from "./cursors.ts";
+import type { Registry } from "./registry.ts";
+import type { Renderer } from "./render.ts";
+import type { StreamHub } from "./stream.ts";
+
+/** What the API reads of the configuration. */
+export interface ApiConfig {
+  readonly dev: boolean;
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly net: { readonly allowHttp: boolean };
+  readonly cache: { readonly ttlMs: number; readonly entries: number };
+  readonly limits: {
+    readonly payloadBytes: number;
+    readonly batchBytes: number;
+    /** Events per second of one key; 0: as fast as it can. */
+    readonly publishPerKey: number;
+  };
+}
+
+/** What the API is given. */
+export interface ApiDeps {
+  readonly engine: Engine;
+  readonly config: ApiConfig;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly sealer: Sealer;
+  /** Judges IP literals in callback URLs; senders judge what names resolve to. */
+  readonly policy: AddressPolicy;
+  readonly version: string;
+  /** Prometheus text. */
+  readonly metrics: () => Promise<string>;
+  /** For the metrics; made here when not given. */
+  readonly counters?: ApiCounters;
+  /** Unpredictable bytes; default node:crypto. */
+  readonly randomBytes?: (count: number) => Uint8Array;
+}
+
+/** What every route file is handed. */
+export interface ApiContext {
+  readonly engine: Engine;
+  readonly config: ApiConfig;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly sealer: Sealer;
+  readonly policy: AddressPolicy;
+  readonly version: string;
+  readonly metrics: () => Promise<string>;
+  readonly randomBytes: (count: number) => Uint8Array;
+  readonly auth: Authenticator;
+  readonly registry: Registry;
+  readonly cursors: Cursors;
+  readonly render: Renderer;
+  readonly counters: ApiCounters;
+  readonly stream: StreamHub;
+  /** `limits.publish_per_key`; null without one. */
+  readonly publishRate: Buckets | null;
+  /** Changes of one webhook that read it first, one after the other. */
+  readonly inTurn: <T>(name: string, work: () => Promise<T>) => Promise<T>;
+}
+
+export type Api = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>;
+
+declare module "fastify" {
+  /** What a route says of itself: the hooks obey it, and the OpenAPI document shows it. */
+  interface FastifyContextConfig {
+    operationId?: string;
+    tag?: string;
+    summary?: string;
+    /** What a key needs to have; `open`: no key is asked for; `metrics`: as that route says. */
+    scope?: Scope | "open" | "metrics";
+    /** What it can answer with, beyond what follows from its scope and body. */
+    problems?: readonly ProblemCode[];
+    /** Content types of the body; default JSON. */
+    bodyTypes?: readonly string[];
+    /** The body may be left out. */
+    isBodyOptional?: boolean;
+    /** It accepts events: refused at once while the engine takes none. */
+    isPublish?: boolean;
+    /** Content type of a good answer; default JSON. */
+    answerType?: string;
+    /** Headers that the route reads. */
+    readsHeaders?: readonly string[];
+  }
+  interface FastifyRequest {
+    /** Set by the hook of every route that asks for a key. */
+    apiKey: ApiKey | null;
+  }
+}

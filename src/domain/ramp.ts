@@ -1,0 +1,61 @@
+const LIMIT_START = 2;
+
+/**
+ * How many attempts a lane may have in flight, learned from their outcomes: TCP's congestion window, with attempts for
+ * segments. It starts at 2 and grows by one with each success (slow start: it doubles with each window) until the first
+ * timeout; from then on by one per window of `limit` successes. A timeout halves it, and then the next `limit - 1`
+ * outcomes only pass by: attempts that flew together and timed out together are one signal, not many.
+ */
+export interface Ramp {
+  /** An integer, 1 at least. */
+  limit: number;
+  isSlowStart: boolean;
+  /** The lane has shown a success; lanes that have not share a part of all slots (DESIGN.md section 4). */
+  isProven: boolean;
+  /** Successes since the limit last grew; counted after slow start only. */
+  successes: number;
+  /** Outcomes still to pass by after a halving. */
+  cooldown: number;
+}
+
+export function createRamp(): Ramp {
+  return { limit: LIMIT_START, isSlowStart: true, isProven: false, successes: 0, cooldown: 0 };
+}
+
+/** An attempt ended well. `max` is the lane's `concurrency_max`; a limit above it (it was lowered) comes down at once. */
+export function rampSuccess(state: Ramp, max: number): void {
+  state.isProven = true;
+  if (state.cooldown > 0) {
+    state.cooldown -= 1;
+  } else if (state.isSlowStart) {
+    state.limit += 1;
+  } else {
+    state.successes += 1;
+    if (state.successes >= state.limit) {
+      state.successes = 0;
+      state.limit += 1;
+    }
+  }
+  if (state.limit > max) state.limit = Math.max(1, Math.floor(max));
+}
+
+/** An attempt timed out. */
+export function rampTimeout(state: Ramp): void {
+  if (state.cooldown > 0) {
+    state.cooldown -= 1;
+    return;
+  }
+  state.isSlowStart = false;
+  state.successes = 0;
+  state.cooldown = state.limit - 1;
+  state.limit = Math.max(1, Math.floor(state.limit / 2));
+}
+
+/** Back to a new lane's state: after its breaker closed, or its URL changed. */
+export function rampReset(state: Ramp): void {
+  state.limit = LIMIT_START;
+  state.isSlowStart = true;
+  state.isProven = false;
+  state.successes = 0;
+  state.cooldown = 0;
+}

@@ -1,0 +1,119 @@
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import Database from "better-sqlite3";
+import { Problem } from "../../domain/problem.ts";
+import { migrate } from "./migrations.ts";
+
+export type Db = Database.Database;
+export type Statement = Database.Statement<unknown[], unknown>;
+
+/** SQLite before this version could corrupt a WAL database (fixed 2026-03-13, https://sqlite.org/wal.html#walreset). */
+const SQLITE_VERSION_MIN = "3.51.3";
+/** 16 KiB pages held 15-20 % more events a second than 8 KiB ones (docs/decisions/0001-sqlite-layout.md). */
+const PAGE_BYTES = 16_384;
+/** The WAL is copied back after so many pages (32 MiB). */
+const CHECKPOINT_PAGES = 2_000;
+const CACHE_KIB = 131_072;
+
+/**
+ * Opens hookd's database: one connection, exclusive, WAL, every commit synced. Exclusive mode keeps a second process
+ * out, and keeps SQLite from mapping a `-shm` file, which dies with SIGBUS on a full disk.
+ */
+export function openDatabase(path: string): Db {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  let db: Db;
+  try {
+    db = new Database(path, { timeout: 0 });
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+  try {
+    db.pragma(`page_size = ${PAGE_BYTES}`);
+    db.pragma("locking_mode = EXCLUSIVE");
+    db.pragma("journal_mode = WAL");
+    // better-sqlite3 is compiled with NORMAL for WAL and applies it at the first statement: FULL must come after.
+    db.pragma("synchronous = FULL");
+    db.pragma("foreign_keys = OFF");
+    db.pragma("mmap_size = 0");
+    db.pragma(`cache_size = -${CACHE_KIB}`);
+    db.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
+    assertVersion(db);
+    migrate(db, path);
+    assertDurable(db);
+    return db;
+  } catch (error) {
+    db.close();
+    throw error instanceof Database.SqliteError ? unreadable(path, error) : error;
+  }
+}
+
+/** Turns SQLite's errors into what callers act on; anything else is a bug and stays as it is. */
+export function storeProblem(error: unknown): unknown {
+  if (!(error instanceof Database.SqliteError)) return error;
+  if (error.code === "SQLITE_FULL") {
+    return new Problem(
+      "disk_full",
+      "the disk is full: nothing was stored; free space in the data directory",
+      {
+        cause: error,
+        retryAfterSeconds: 5,
+      },
+    );
+  }
+  if (error.code.startsWith("SQLITE_IOERR") || error.code.startsWith("SQLITE_CORRUPT")) {
+    return new StoreFailure(`the database cannot be written: ${error.code}: ${error.message}`, error);
+  }
+  return error;
+}
+
+/** The disk failed in a way after which nothing may be acknowledged: the process must stop and recover from the log. */
+export class StoreFailure extends Error {
+  constructor(message: string, cause: unknown) {
+    super(message, { cause });
+    this.name = "StoreFailure";
+  }
+}
+
+function assertVersion(db: Db): void {
+  const version = String(db.prepare("select sqlite_version()").pluck().get());
+  if (compareVersions(version, SQLITE_VERSION_MIN) < 0) {
+    throw new Error(
+      `SQLite ${version} can corrupt its log; hookd needs ${SQLITE_VERSION_MIN} or newer: run npm ci`,
+    );
+  }
+}
+
+/** Reads back what a commit will do, after a first write: the setting is silently lowered otherwise. */
+function assertDurable(db: Db): void {
+  db.prepare("insert or replace into setting(name, value) values ('opened', ?)").run(String(process.pid));
+  const synchronous = db.pragma("synchronous", { simple: true });
+  const journal = db.pragma("journal_mode", { simple: true });
+  const locking = db.pragma("locking_mode", { simple: true });
+  if (synchronous !== 2 || journal !== "wal" || locking !== "exclusive") {
+    throw new Error(
+      `the database is not durable: synchronous=${synchronous} (want 2), journal_mode=${journal} (want wal), ` +
+        `locking_mode=${locking} (want exclusive)`,
+    );
+  }
+}
+
+function unreadable(path: string, error: unknown): Error {
+  const code = error instanceof Database.SqliteError ? error.code : "";
+  const what =
+    code.startsWith("SQLITE_BUSY") || code.startsWith("SQLITE_LOCKED")
+      ? `another hookd is running on ${path}. Stop it first, or use another --data-dir`
+      : code === "SQLITE_NOTADB" || code.startsWith("SQLITE_CORRUPT")
+        ? `${path} is not a database that can be read (${code}). Restore it from a backup; hookd does not overwrite it`
+        : `${path} cannot be opened: ${error instanceof Error ? error.message : String(error)}`;
+  return new Error(what, { cause: error });
+}
+
+function compareVersions(a: string, b: string): number {
+  const left = a.split(".").map(Number);
+  const right = b.split(".").map(Number);
+  for (let index = 0; index < 3; index += 1) {
+    const difference = (left[index] ?? 0) - (right[index] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}

@@ -1,0 +1,345 @@
+import {
+  ATTEMPT_ERRORS,
+  type Attempt,
+  DEAD_REASONS,
+  type Delivery,
+  type DeliveryStatus,
+  STATUSES,
+  VERDICTS,
+} from "../../domain/delivery.ts";
+import { type DeliveryId, type EventSeq, seqAtTime, timeOfSeq, type WebhookId } from "../../domain/ids.ts";
+import type { DeadGroup, DeliveryFilter, GroupKey, Page } from "../../domain/query.ts";
+import type { Paged, StoredEvent } from "../port.ts";
+import type { Db, Statement } from "./database.ts";
+import { DEAD, type Hot, type HotRow, reasonOfSlot, slotOf } from "./hot.ts";
+import { contentTypeOf, hotFromJournal, type Journal, type JournalEvent } from "./journal.ts";
+import type { Webhooks } from "./webhooks.ts";
+
+interface LogRow {
+  readonly webhook: number;
+  readonly id: number;
+  readonly status: number;
+  readonly reason: number | null;
+  readonly attempts: number;
+  readonly round_start: number;
+  readonly due_at: number | null;
+  readonly queued_at: number;
+  readonly completed_at: number | null;
+  readonly code: number | null;
+  readonly error: number | null;
+  readonly duration: number | null;
+  readonly excerpt: Uint8Array | null;
+}
+
+/** A list call looks at no more rows than this; its page may come back short, with a cursor. */
+const EXAMINED_MAX = 2_000;
+const CHUNK = 200;
+/** A user's webhooks are read one by one up to so many; beyond, the list goes over everybody's deliveries. */
+const MERGED_WEBHOOKS_MAX = 40;
+const FAILED: readonly DeliveryStatus[] = ["retrying", "dead"];
+
+/** Reading the log: lists, single deliveries, events, counts. What is hot overrides what is stored. */
+export class Deliveries {
+  readonly #db: Db;
+  readonly #hot: Hot;
+  readonly #journal: Journal;
+  readonly #webhooks: Webhooks;
+  readonly #row: Statement;
+  readonly #attempts: Statement;
+  readonly #byWebhook: Statement;
+  readonly #byWebhookDead: Statement;
+  readonly #failed: Statement;
+  readonly #all: Statement;
+
+  constructor(db: Db, hot: Hot, journal: Journal, webhooks: Webhooks) {
+    this.#db = db;
+    this.#hot = hot;
+    this.#journal = journal;
+    this.#webhooks = webhooks;
+    this.#row = db.prepare("select * from log where webhook = ? and id = ?");
+    this.#attempts = db.prepare("select * from attempt where delivery = ? order by number");
+    this.#byWebhook = db.prepare(
+      "select * from log where webhook = ? and id < ? and id >= ? order by id desc limit ?",
+    );
+    this.#byWebhookDead = db.prepare(
+      "select * from log where webhook = ? and id < ? and id >= ? and status = 3 order by id desc limit ?",
+    );
+    this.#failed = db.prepare(
+      "select * from log where (status = 1 or status = 3) and id < ? and id >= ? order by id desc limit ?",
+    );
+    this.#all = db.prepare(
+      `select l.* from journal j join log l on l.webhook = j.webhook and l.id = j.id
+       where j.id < ? and j.id >= ? and j.webhook <> 0 order by j.id desc limit ?`,
+    );
+  }
+
+  list(filter: DeliveryFilter, page: Page): Paged<Delivery> {
+    const until = filter.until === undefined ? Number.MAX_SAFE_INTEGER : seqAtTime(filter.until);
+    const since = filter.since === undefined ? 0 : seqAtTime(filter.since);
+    const before = Math.min(page.before ?? Number.MAX_SAFE_INTEGER, until);
+    const source = this.#source(filter, since);
+    const items: Delivery[] = [];
+    let cursor = before;
+    for (let examined = 0; examined < EXAMINED_MAX; ) {
+      const rows = source(cursor, CHUNK);
+      for (const row of rows) {
+        cursor = row.id;
+        const delivery = this.#deliveryOf(row);
+        if (delivery && isMatch(delivery, filter)) items.push(delivery);
+        if (items.length === page.limit) return { items, next: cursor };
+      }
+      if (rows.length < CHUNK) return { items, next: null };
+      examined += rows.length;
+    }
+    return { items, next: cursor };
+  }
+
+  get(id: DeliveryId): { delivery: Delivery; attempts: readonly Attempt[] } | null {
+    const hotRow = this.#hot.rows.get(id);
+    const webhookId = hotRow?.webhookId ?? this.#journal.webhookOf(id);
+    if (webhookId === null) return null;
+    const row = this.#row.get(webhookId, id) as LogRow | undefined;
+    const delivery = hotRow ? deliveryOfHot(hotRow) : row ? this.#deliveryOf(row) : null;
+    if (!delivery) return null;
+    const stored = (this.#attempts.all(id) as StoredAttempt[]).map(attemptOf);
+    const unwritten = (hotRow?.unwritten ?? []).filter(
+      (a) => !stored.some((other) => other.number === a.number),
+    );
+    const attempts = [...stored, ...unwritten];
+    if (delivery.status === "success" && attempts.at(-1)?.number !== delivery.attemptCount) {
+      attempts.push(onlyAttempt(delivery, hotRow ? hotRow.excerpt : (row?.excerpt ?? null)));
+    }
+    return { delivery, attempts };
+  }
+
+  event(seq: EventSeq, deliveriesMax: number): StoredEvent | null {
+    const head = this.#journal.headOf(seq);
+    const event = this.#journal.eventOf(seq);
+    if (!head || !event || head.id !== seq) return null;
+    const { refs, count } = this.#journal.deliveriesOf(head, deliveriesMax);
+    return {
+      seq,
+      uid: event.uid,
+      userId: event.user_id ?? "",
+      eventId: event.event_id ?? "",
+      contentType: contentTypeOf(event),
+      payload: event.payload ? Uint8Array.from(event.payload) : new Uint8Array(0),
+      deliveryCount: count,
+      deliveries: refs.map(({ id }) => this.get(id)?.delivery).filter((delivery) => delivery !== undefined),
+    };
+  }
+
+  deadGroups(filter: DeliveryFilter, by: readonly GroupKey[]): DeadGroup[] {
+    const groups = new Map<string, { group: Omit<DeadGroup, "count">; count: number }>();
+    const add = (webhookId: WebhookId, reason: number | null, eventId: string, userId: string, n: number) => {
+      const reasonName = DEAD_REASONS[reason ?? -1];
+      const group = {
+        ...(by.includes("webhook") ? { webhookId } : {}),
+        ...(by.includes("reason") && reasonName ? { reason: reasonName } : {}),
+        ...(by.includes("event") ? { eventId } : {}),
+        ...(by.includes("user") ? { userId } : {}),
+      };
+      const key = JSON.stringify(group);
+      const known = groups.get(key);
+      if (known) known.count += n;
+      else groups.set(key, { group, count: n });
+    };
+    const needsRows = filter.since !== undefined || filter.until !== undefined;
+    if (needsRows) {
+      for (const delivery of this.#everyDead(filter)) {
+        const reason = delivery.reason === null ? null : DEAD_REASONS.indexOf(delivery.reason);
+        add(delivery.webhookId, reason, delivery.eventId, delivery.userId, 1);
+      }
+    } else {
+      const rows = this.#db
+        .prepare("select slot, webhook, n from tally where slot >= 10 and (? is null or webhook = ?)")
+        .all(filter.webhookId ?? null, filter.webhookId ?? null) as {
+        slot: number;
+        webhook: number;
+        n: number;
+      }[];
+      for (const { slot, webhook, n } of rows) {
+        const registered = this.#webhooks.get(webhook as WebhookId);
+        const reason = reasonOfSlot(slot);
+        if (!registered) continue;
+        if (filter.userId !== undefined && registered.userId !== filter.userId) continue;
+        if (filter.eventId !== undefined && registered.eventId !== filter.eventId) continue;
+        if (filter.reason !== undefined && DEAD_REASONS[reason ?? -1] !== filter.reason) continue;
+        add(webhook as WebhookId, reason, registered.eventId, registered.userId, n);
+      }
+    }
+    return [...groups.values()]
+      .map(({ group, count }) => ({ ...group, count }))
+      .sort((a, b) => b.count - a.count);
+  }
+
+  /** Sets the slot under which the tally counts the row, as the log has it. */
+  readSlot(hotRow: HotRow): void {
+    const row = this.#row.get(hotRow.webhookId, hotRow.id) as LogRow | undefined;
+    if (row) hotRow.slot = slotOf(row.status, row.reason);
+  }
+
+  /** A delivery of the log made hot, with all that the log says of it. */
+  warm(id: DeliveryId, webhookId: WebhookId): HotRow | null {
+    const row = this.#row.get(webhookId, id) as LogRow | undefined;
+    const head = this.#journal.headOf(id);
+    if (!row || !head) return null;
+    const hotRow = hotFromJournal(
+      journalRowOf(id, webhookId, head),
+      head,
+      this.#webhooks.userOf(webhookId, head.user_id),
+    );
+    hotRow.status = row.status;
+    hotRow.reason = row.reason;
+    hotRow.attemptCount = row.attempts;
+    hotRow.roundStart = row.round_start;
+    hotRow.dueAt = row.due_at;
+    hotRow.queuedAt = row.queued_at;
+    hotRow.completedAt = row.completed_at;
+    hotRow.code = row.code;
+    hotRow.error = row.error;
+    hotRow.durationMs = row.duration;
+    hotRow.excerpt = row.excerpt;
+    hotRow.slot = slotOf(row.status, row.reason);
+    this.#hot.add(hotRow);
+    return hotRow;
+  }
+
+  *#everyDead(filter: DeliveryFilter): Generator<Delivery> {
+    let before: number | null = null;
+    for (;;) {
+      const page: Paged<Delivery> = this.list({ ...filter, statuses: ["dead"] }, { limit: CHUNK, before });
+      yield* page.items;
+      if (page.next === null) return;
+      before = page.next;
+    }
+  }
+
+  /** The cheapest way through the log that yields everything the filter can match, newest first. */
+  #source(filter: DeliveryFilter, since: number): (before: number, limit: number) => LogRow[] {
+    const isDeadOnly = filter.statuses?.length === 1 && filter.statuses[0] === "dead";
+    const isFailedOnly = filter.statuses?.every((status) => FAILED.includes(status)) ?? false;
+    const byWebhook = isDeadOnly ? this.#byWebhookDead : this.#byWebhook;
+    if (filter.webhookId !== undefined) {
+      return (before, limit) => byWebhook.all(filter.webhookId, before, since, limit) as LogRow[];
+    }
+    if (filter.userId !== undefined) {
+      const owned = this.#webhooks.idsOf(filter.userId, MERGED_WEBHOOKS_MAX + 1);
+      if (owned.length <= MERGED_WEBHOOKS_MAX) return merged(byWebhook, owned, since);
+    }
+    const statement = isFailedOnly ? this.#failed : this.#all;
+    return (before, limit) => statement.all(before, since, limit) as LogRow[];
+  }
+
+  #deliveryOf(row: LogRow): Delivery | null {
+    const hotRow = this.#hot.rows.get(row.id as DeliveryId);
+    if (hotRow) return deliveryOfHot(hotRow);
+    const head = this.#journal.headOf(row.id);
+    if (!head) return null;
+    return {
+      id: row.id as DeliveryId,
+      event: head.id as EventSeq,
+      eventUid: head.uid,
+      eventId: head.event_id ?? "",
+      userId: this.#webhooks.userOf(row.webhook, head.user_id),
+      webhookId: row.webhook as WebhookId,
+      status: STATUSES[row.status] ?? "pending",
+      reason: DEAD_REASONS[row.reason ?? -1] ?? null,
+      attemptCount: row.attempts,
+      roundStart: row.round_start,
+      dueAt: row.due_at,
+      isLeased: false,
+      queuedAt: row.queued_at,
+      createdAt: timeOfSeq(row.id),
+      completedAt: row.completed_at,
+      statusCode: row.code,
+      error: ATTEMPT_ERRORS[row.error ?? -1] ?? null,
+      durationMs: row.duration,
+    };
+  }
+}
+
+/** Several webhooks' rows as one list, newest first. */
+function merged(
+  statement: Statement,
+  webhookIds: readonly WebhookId[],
+  since: number,
+): (before: number, limit: number) => LogRow[] {
+  return (before, limit) =>
+    webhookIds
+      .flatMap((id) => statement.all(id, before, since, limit) as LogRow[])
+      .sort((a, b) => b.id - a.id)
+      .slice(0, limit);
+}
+
+function journalRowOf(id: DeliveryId, webhookId: WebhookId, head: JournalEvent): JournalEvent {
+  return { ...head, id, webhook: webhookId, event: head.id === id ? null : head.id };
+}
+
+function isMatch(delivery: Delivery, filter: DeliveryFilter): boolean {
+  return (
+    (filter.userId === undefined || delivery.userId === filter.userId) &&
+    (filter.eventId === undefined || delivery.eventId === filter.eventId) &&
+    (filter.statuses === undefined || filter.statuses.includes(delivery.status)) &&
+    (filter.reason === undefined || delivery.reason === filter.reason)
+  );
+}
+
+function deliveryOfHot(row: HotRow): Delivery {
+  return {
+    id: row.id,
+    event: row.event,
+    eventUid: row.uid,
+    eventId: row.eventId,
+    userId: row.userId,
+    webhookId: row.webhookId,
+    status: STATUSES[row.status] ?? "pending",
+    reason: row.status === DEAD ? (DEAD_REASONS[row.reason ?? -1] ?? null) : null,
+    attemptCount: row.attemptCount,
+    roundStart: row.roundStart,
+    dueAt: row.dueAt,
+    isLeased: row.token !== 0,
+    queuedAt: row.queuedAt,
+    createdAt: timeOfSeq(row.id),
+    completedAt: row.completedAt,
+    statusCode: row.code,
+    error: ATTEMPT_ERRORS[row.error ?? -1] ?? null,
+    durationMs: row.durationMs,
+  };
+}
+
+/** A first attempt that succeeded has no row of its own: the delivery tells all of it. */
+function onlyAttempt(delivery: Delivery, excerpt: Uint8Array | null): Attempt {
+  const durationMs = delivery.durationMs ?? 0;
+  return {
+    number: delivery.attemptCount,
+    startedAt: (delivery.completedAt ?? delivery.createdAt) - durationMs,
+    durationMs,
+    verdict: "success",
+    statusCode: delivery.statusCode,
+    error: delivery.error,
+    excerpt: excerpt ? Uint8Array.from(excerpt) : null,
+  };
+}
+
+interface StoredAttempt {
+  readonly number: number;
+  readonly started_at: number;
+  readonly duration: number;
+  readonly verdict: number;
+  readonly code: number | null;
+  readonly error: number | null;
+  readonly excerpt: Uint8Array | null;
+}
+
+function attemptOf(row: StoredAttempt): Attempt {
+  return {
+    number: row.number,
+    startedAt: row.started_at,
+    durationMs: row.duration,
+    verdict: VERDICTS[row.verdict] ?? "lost",
+    statusCode: row.code,
+    error: ATTEMPT_ERRORS[row.error ?? -1] ?? null,
+    excerpt: row.excerpt ? Uint8Array.from(row.excerpt) : null,
+  };
+}

@@ -1,0 +1,187 @@
+import { ATTEMPT_ERRORS, VERDICTS } from "../../domain/delivery.ts";
+import type { WebhookId } from "../../domain/ids.ts";
+import type { Db, Statement } from "./database.ts";
+import { type Hot, type HotRow, NO_SLOT, SUCCESS, slotOf } from "./hot.ts";
+import { Tally, TallyMoves } from "./tally.ts";
+import type { UidMemory } from "./uids.ts";
+
+/** A fold begins when so many deliveries have changed... */
+const FOLD_ROWS_MAX = 20_000;
+/** ...or when the oldest change is so old. */
+const FOLD_AGE_MS = 1_000;
+
+interface Work {
+  readonly rows: HotRow[];
+  /** Everything up to here is in the log once the rows are written. */
+  readonly mark: { readonly journalId: number; readonly settleSeq: number };
+  next: number;
+  readonly generation: number;
+}
+
+/**
+ * Writes what the journal gathered into the log, sorted by webhook, so that neighbours share pages: the hot path
+ * touches no index, and the log costs a fraction of what keeping it in place does (docs/decisions/0001).
+ *
+ *   idle --begin: rows changed or aged--> folding --slice by slice, inside commits--> idle, mark advanced
+ *
+ * A crash in the middle leaves the old mark: the same rows are read from the journal and written again, to the same
+ * values. The tally moves with each slice, so it always equals the log.
+ */
+export class Fold {
+  readonly #db: Db;
+  readonly #hot: Hot;
+  readonly #uids: UidMemory;
+  readonly #writeLog: Statement;
+  readonly #writeAttempt: Statement;
+  readonly #writeLate: Statement;
+  readonly #tally: Tally;
+  readonly #advance: Statement;
+  readonly #dropSettled: Statement;
+  #work: Work | null = null;
+  #generation = 0;
+  /** Prune has passed by all ids below; later successes among them are noted for it. */
+  prunedBelow = 0;
+  /** Every delivery with an id up to this one is in the log. */
+  foldedUpTo = 0;
+  /** Told the webhooks whose log rows changed, after the slice's commit. */
+  readonly #onFolded: (webhookId: WebhookId) => void;
+
+  constructor(db: Db, hot: Hot, uids: UidMemory, onFolded: (webhookId: WebhookId) => void) {
+    this.#db = db;
+    this.#hot = hot;
+    this.#uids = uids;
+    this.#onFolded = onFolded;
+    this.#writeLog = db.prepare("insert or replace into log values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    this.#writeAttempt = db.prepare("insert or replace into attempt values (?, ?, ?, ?, ?, ?, ?, ?)");
+    this.#writeLate = db.prepare("insert or replace into late values (?, ?, ?)");
+    this.#tally = new Tally(db);
+    this.#advance = db.prepare("update fold set journal_id = ?, settle_seq = ?");
+    this.#dropSettled = db.prepare("delete from settle where seq <= ?");
+  }
+
+  /** Whether a slice would do something now. */
+  isDue(now: number): boolean {
+    if (this.#work) return true;
+    const since = this.#hot.dirtySince;
+    return (
+      since !== null && (this.#hot.dirtyCount >= FOLD_ROWS_MAX || now - since >= FOLD_AGE_MS || now < since)
+    );
+  }
+
+  get isIdle(): boolean {
+    return this.#work === null;
+  }
+
+  /** The number of the fold that will have written all that has changed so far. */
+  get coveringGeneration(): number {
+    return this.#generation + (this.#hot.dirtyCount > 0 || this.#uids.hasFresh ? 1 : 0);
+  }
+
+  /** The last fold that is complete. */
+  get completedGeneration(): number {
+    return this.#work ? this.#generation - 1 : this.#generation;
+  }
+
+  begin(mark: { journalId: number; settleSeq: number }): void {
+    if (this.#work) return;
+    const rows = this.#hot.takeDirty();
+    rows.sort((a, b) => a.webhookId - b.webhookId || a.id - b.id);
+    this.#uids.freeze();
+    this.#generation += 1;
+    this.#work = { rows, mark, next: 0, generation: this.#generation };
+  }
+
+  /**
+   * Writes up to `limit` rows inside the caller's transaction. Call the returned function when it has committed; if
+   * it was rolled back, don't, and the slice is done again.
+   */
+  slice(limit: number): () => void {
+    const work = this.#work;
+    if (!work) return nothing;
+    const end = Math.min(work.rows.length, work.next + limit);
+    const slots: number[] = [];
+    const moves = new TallyMoves();
+    for (let index = work.next; index < end; index += 1) {
+      const row = work.rows[index];
+      if (!row) continue;
+      const slot = slotOf(row.status, row.reason);
+      this.#writeRow(row);
+      moves.move(row.webhookId, row.slot, slot);
+      slots.push(slot);
+    }
+    this.#tally.write(moves);
+    const confirmUids = this.#uids.foldSlice(limit);
+    const isLast = end === work.rows.length && this.#uids.isFoldedAfter(limit);
+    if (isLast) {
+      this.#advance.run(work.mark.journalId, work.mark.settleSeq);
+      this.#dropSettled.run(work.mark.settleSeq);
+    }
+    return () => {
+      for (let index = work.next; index < end; index += 1) {
+        const row = work.rows[index];
+        if (!row) continue;
+        row.slot = slots[index - work.next] ?? NO_SLOT;
+        row.unwritten = [];
+      }
+      work.next = end;
+      confirmUids();
+      if (!isLast) return;
+      this.#work = null;
+      this.foldedUpTo = work.mark.journalId;
+      this.#hot.settleFolded(work.rows);
+      let last: WebhookId | null = null;
+      for (const row of work.rows) {
+        if (row.webhookId !== last) this.#onFolded(row.webhookId);
+        last = row.webhookId;
+      }
+    };
+  }
+
+  /** A success that prune has passed by already: its second round finds it. */
+  noteLate(id: number, webhook: number, completedAt: number): void {
+    this.#writeLate.run(id, webhook, completedAt);
+  }
+
+  /** Slices in transactions of their own until all that has changed is written. For start and stop. */
+  finish(mark: () => { journalId: number; settleSeq: number }): void {
+    while (this.#work || this.#hot.dirtyCount > 0 || this.#uids.hasFresh) {
+      this.begin(mark());
+      this.#db.transaction(() => this.slice(5_000))()();
+    }
+  }
+
+  #writeRow(row: HotRow): void {
+    this.#writeLog.run(
+      row.webhookId,
+      row.id,
+      row.status,
+      row.reason,
+      row.attemptCount,
+      row.roundStart,
+      row.dueAt,
+      row.queuedAt,
+      row.completedAt,
+      row.code,
+      row.error,
+      row.durationMs,
+      row.excerpt,
+    );
+    for (const attempt of row.unwritten) {
+      this.#writeAttempt.run(
+        row.id,
+        attempt.number,
+        attempt.startedAt,
+        Math.round(attempt.durationMs),
+        VERDICTS.indexOf(attempt.verdict),
+        attempt.statusCode,
+        attempt.error === null ? null : ATTEMPT_ERRORS.indexOf(attempt.error),
+        attempt.excerpt,
+      );
+    }
+    if (row.status === SUCCESS && row.id < this.prunedBelow) {
+      this.#writeLate.run(row.id, row.webhookId, row.completedAt);
+    }
+  }
+}
+
+function nothing(): void {}

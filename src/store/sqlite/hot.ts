@@ -1,0 +1,158 @@
+import type { Attempt } from "../../domain/delivery.ts";
+import type { DeliveryId, EventSeq, WebhookId } from "../../domain/ids.ts";
+
+/**
+ * What the database's indexes do not know yet: every delivery that was appended or changed since the fold last wrote
+ * it, and every leased one. For a delivery in here this is the state; for any other, the log is. Bounded by the
+ * fold (it is started after `FOLD_ROWS_MAX` changes or a second) and by the number of leases.
+ */
+export interface HotRow {
+  readonly id: DeliveryId;
+  readonly webhookId: WebhookId;
+  readonly event: EventSeq;
+  readonly userId: string;
+  readonly eventId: string;
+  readonly uid: string | null;
+  readonly contentType: string;
+  /** Index into STATUSES; reason and error likewise in their tables. */
+  status: number;
+  reason: number | null;
+  attemptCount: number;
+  roundStart: number;
+  dueAt: number | null;
+  queuedAt: number;
+  completedAt: number | null;
+  code: number | null;
+  error: number | null;
+  durationMs: number | null;
+  excerpt: Uint8Array | null;
+  /** 0: not leased. */
+  token: number;
+  /** Changed since the fold last wrote it. */
+  isDirty: boolean;
+  /** Attempts that the fold has still to write. */
+  unwritten: Attempt[];
+  /** The slot under which tally counts it; NO_SLOT: none. */
+  slot: number;
+}
+
+export const PENDING = 0;
+export const RETRYING = 1;
+export const SUCCESS = 2;
+export const DEAD = 3;
+
+export const NO_SLOT = -1;
+const DEAD_SLOT = 10;
+
+/** The tally's slot of a state: open and dead deliveries are counted, successes are not. */
+export function slotOf(status: number, reason: number | null): number {
+  if (status === PENDING || status === RETRYING) return status;
+  return status === DEAD ? DEAD_SLOT + (reason ?? 0) : NO_SLOT;
+}
+
+export function reasonOfSlot(slot: number): number | null {
+  return slot >= DEAD_SLOT ? slot - DEAD_SLOT : null;
+}
+
+/** Deliveries of one lane and status that wait in memory, by due time, then id. Stale entries are skipped on read. */
+class DueQueue {
+  readonly #rows: HotRow[] = [];
+  #head = 0;
+
+  get length(): number {
+    return this.#rows.length - this.#head;
+  }
+
+  add(row: HotRow): void {
+    let at = this.#rows.length;
+    while (at > this.#head && isAfter(this.#rows[at - 1], row)) at -= 1;
+    if (at === this.#rows.length) this.#rows.push(row);
+    else this.#rows.splice(at, 0, row);
+  }
+
+  peek(): HotRow | undefined {
+    return this.#rows[this.#head];
+  }
+
+  shift(): void {
+    this.#head += 1;
+    if (this.#head > 64 && this.#head * 2 > this.#rows.length) {
+      this.#rows.splice(0, this.#head);
+      this.#head = 0;
+    }
+  }
+}
+
+function isAfter(a: HotRow | undefined, b: HotRow): boolean {
+  const left = a?.dueAt ?? 0;
+  const right = b.dueAt ?? 0;
+  return left > right || (left === right && (a?.id ?? 0) > b.id);
+}
+
+export class Hot {
+  readonly rows = new Map<DeliveryId, HotRow>();
+  readonly #waiting = new Map<WebhookId, readonly [DueQueue, DueQueue]>();
+  #dirty: HotRow[] = [];
+  #dirtySince: number | null = null;
+
+  get dirtyCount(): number {
+    return this.#dirty.length;
+  }
+
+  /** Wall clock of the oldest change that no fold has taken up; null when there is none. */
+  get dirtySince(): number | null {
+    return this.#dirtySince;
+  }
+
+  add(row: HotRow): void {
+    this.rows.set(row.id, row);
+  }
+
+  markDirty(row: HotRow, now: number): void {
+    if (row.isDirty) return;
+    row.isDirty = true;
+    this.#dirty.push(row);
+    this.#dirtySince ??= now;
+  }
+
+  /** Hands all changed rows to the fold. From here on a change marks its row anew. */
+  takeDirty(): HotRow[] {
+    const taken = this.#dirty;
+    this.#dirty = [];
+    this.#dirtySince = null;
+    for (const row of taken) row.isDirty = false;
+    return taken;
+  }
+
+  /** The fold has written these rows: those that nothing holds here leave, and are found in the log from now on. */
+  settleFolded(folded: readonly HotRow[]): void {
+    for (const row of folded) if (!row.isDirty && row.token === 0) this.rows.delete(row.id);
+  }
+
+  /** An open, unleased row of here waits in its lane. */
+  wait(row: HotRow): void {
+    let queues = this.#waiting.get(row.webhookId);
+    if (!queues) {
+      queues = [new DueQueue(), new DueQueue()];
+      this.#waiting.set(row.webhookId, queues);
+    }
+    queues[row.status === RETRYING ? 1 : 0].add(row);
+  }
+
+  /** The first row of the lane's queue that really waits in here, or undefined. */
+  firstWaiting(webhookId: WebhookId, status: number): HotRow | undefined {
+    const queue = this.#waiting.get(webhookId)?.[status === RETRYING ? 1 : 0];
+    if (!queue) return undefined;
+    for (let row = queue.peek(); row; row = queue.peek()) {
+      if (row.token === 0 && row.status === status && this.rows.get(row.id) === row) return row;
+      queue.shift();
+    }
+    this.#dropEmpty(webhookId);
+    return undefined;
+  }
+
+  #dropEmpty(webhookId: WebhookId): void {
+    const queues = this.#waiting.get(webhookId);
+    if (queues && queues[0].length === 0 && queues[1].length === 0) this.#waiting.delete(webhookId);
+  }
+}

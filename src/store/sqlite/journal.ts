@@ -1,0 +1,214 @@
+import { ATTEMPT_ERRORS, DEAD_REASONS, STATUSES } from "../../domain/delivery.ts";
+import type { DeliveryId, EventSeq, WebhookId } from "../../domain/ids.ts";
+import { timeOfSeq } from "../../domain/ids.ts";
+import type { NewDelivery, NewEvent } from "../port.ts";
+import type { Db, Statement } from "./database.ts";
+import { DEAD, type HotRow, NO_SLOT, PENDING } from "./hot.ts";
+import { decodeSettlements, encodeSettlements, type SettledRow } from "./settle-batch.ts";
+
+/** Usual content type: stored as null, which takes no byte. */
+const COMMON_TYPE = "application/json";
+
+/** The event's part of a journal row. */
+export interface JournalEvent {
+  readonly id: number;
+  readonly webhook: number;
+  readonly event: number | null;
+  readonly user_id: string | null;
+  readonly event_id: string | null;
+  readonly uid: string | null;
+  readonly content_type: string | null;
+}
+
+export interface JournalRow extends JournalEvent {
+  readonly payload: Uint8Array | null;
+}
+
+/** The append-only tables: what was accepted, and how attempts ended. */
+export class Journal {
+  readonly #insert: Statement;
+  readonly #insertSettled: Statement;
+  readonly #select: Statement;
+  readonly #selectHead: Statement;
+  readonly #deliveriesOf: Statement;
+  readonly #countOf: Statement;
+  /** The event row that was read last: a broadcast's deliveries all ask for the same one. */
+  #lastEvent: JournalRow | null = null;
+
+  constructor(db: Db) {
+    this.#insert = db.prepare("insert into journal values (?, ?, ?, ?, ?, ?, ?, ?)");
+    this.#insertSettled = db.prepare("insert into settle(seq, batch) values (?, ?)");
+    this.#select = db.prepare("select * from journal where id = ?");
+    this.#selectHead = db.prepare(
+      "select id, webhook, event, user_id, event_id, uid, content_type from journal where id = ?",
+    );
+    this.#deliveriesOf = db.prepare("select id, webhook from journal where event = ? order by id limit ?");
+    this.#countOf = db.prepare("select count(*) from journal where event = ?").pluck();
+  }
+
+  append(event: NewEvent): void {
+    const type = event.contentType === COMMON_TYPE ? null : event.contentType;
+    const only = event.targets[0];
+    if (only && event.targets.length === 1 && event.expansion === null) {
+      this.#insert.run(
+        event.seq,
+        only.webhookId,
+        null,
+        event.userId,
+        event.eventId,
+        event.uid,
+        type,
+        event.payload,
+      );
+      return;
+    }
+    this.#insert.run(event.seq, 0, null, event.userId, event.eventId, event.uid, type, event.payload);
+    for (const target of event.targets) this.appendDelivery(target.id, target.webhookId, event.seq);
+  }
+
+  /** A delivery of an event that has a row of its own. */
+  appendDelivery(id: number, webhookId: WebhookId, event: EventSeq): void {
+    this.#insert.run(id, webhookId, event, null, null, null, null, null);
+  }
+
+  appendSettlements(seq: number, settlements: readonly SettledRow[]): void {
+    if (settlements.length > 0) this.#insertSettled.run(seq, encodeSettlements(settlements));
+  }
+
+  /** The row of the event that a delivery belongs to, with its payload. */
+  eventOf(id: number): JournalRow | null {
+    const row = this.#select.get(id) as JournalRow | undefined;
+    if (!row) return null;
+    if (row.event === null) return row;
+    if (this.#lastEvent?.id !== row.event) {
+      this.#lastEvent = (this.#select.get(row.event) as JournalRow | undefined) ?? null;
+    }
+    return this.#lastEvent;
+  }
+
+  /** The same without the payload, which may be large. */
+  headOf(id: number): JournalEvent | null {
+    const row = this.#selectHead.get(id) as JournalEvent | undefined;
+    if (!row || row.event === null) return row ?? null;
+    return (this.#selectHead.get(row.event) as JournalEvent | undefined) ?? null;
+  }
+
+  webhookOf(id: number): WebhookId | null {
+    const row = this.#selectHead.get(id) as JournalEvent | undefined;
+    return row && row.webhook !== 0 ? (row.webhook as WebhookId) : null;
+  }
+
+  /** The deliveries of an event, in order of id, and how many there are. */
+  deliveriesOf(
+    event: JournalEvent,
+    limit: number,
+  ): { refs: { id: DeliveryId; webhookId: WebhookId }[]; count: number } {
+    if (event.webhook !== 0) {
+      return { refs: [{ id: event.id as DeliveryId, webhookId: event.webhook as WebhookId }], count: 1 };
+    }
+    const rows = this.#deliveriesOf.all(event.id, limit) as { id: number; webhook: number }[];
+    const refs = rows.map((row) => ({ id: row.id as DeliveryId, webhookId: row.webhook as WebhookId }));
+    return { refs, count: refs.length < limit ? refs.length : Number(this.#countOf.get(event.id)) };
+  }
+}
+
+/** What the journal holds behind the fold's mark, to be made hot again at start. */
+export function readBehindMark(
+  db: Db,
+  mark: { journalId: number; settleSeq: number },
+): { rows: JournalRow[]; settlements: SettledRow[]; lastSettleSeq: number } {
+  // Payloads are only needed where a uid has to be remembered again.
+  const rows = db
+    .prepare(
+      `select id, webhook, event, user_id, event_id, uid, content_type,
+              case when uid is null then null else payload end as payload
+       from journal where id > ? order by id`,
+    )
+    .all(mark.journalId) as JournalRow[];
+  const batches = db.prepare("select seq, batch from settle order by seq").all() as {
+    seq: number;
+    batch: Uint8Array;
+  }[];
+  return {
+    rows,
+    settlements: batches.flatMap((row) => decodeSettlements(row.batch)),
+    lastSettleSeq: batches.at(-1)?.seq ?? mark.settleSeq,
+  };
+}
+
+export function hotFromAppend(event: NewEvent, target: NewDelivery, now: number): HotRow {
+  const isDead = target.reason !== null;
+  return {
+    id: target.id,
+    webhookId: target.webhookId,
+    event: event.seq,
+    userId: target.userId,
+    eventId: event.eventId,
+    uid: event.uid,
+    contentType: event.contentType,
+    ...fresh(now),
+    status: isDead ? DEAD : PENDING,
+    reason: isDead ? DEAD_REASONS.indexOf(target.reason) : null,
+    dueAt: isDead ? null : now,
+    completedAt: isDead ? now : null,
+    token: target.token,
+  };
+}
+
+/** `head`: the event's row (the same one unless the event has a row of its own); `userId`: the webhook's user. */
+export function hotFromJournal(row: JournalEvent, head: JournalEvent, userId: string): HotRow {
+  const createdAt = timeOfSeq(row.id);
+  return {
+    id: row.id as DeliveryId,
+    webhookId: row.webhook as WebhookId,
+    event: head.id as EventSeq,
+    userId,
+    eventId: head.event_id ?? "",
+    uid: head.uid,
+    contentType: head.content_type ?? COMMON_TYPE,
+    ...fresh(createdAt),
+  };
+}
+
+function fresh(at: number) {
+  return {
+    status: PENDING,
+    reason: null as number | null,
+    attemptCount: 0,
+    roundStart: 0,
+    dueAt: at as number | null,
+    queuedAt: at,
+    completedAt: null as number | null,
+    code: null as number | null,
+    error: null as number | null,
+    durationMs: null as number | null,
+    excerpt: null as Uint8Array | null,
+    token: 0,
+    isDirty: false,
+    unwritten: [],
+    slot: NO_SLOT,
+  };
+}
+
+/** Puts a settlement's absolute values into a row. Doing it twice changes nothing. */
+export function applySettlement(row: HotRow, settlement: SettledRow): void {
+  row.status = STATUSES.indexOf(settlement.status);
+  row.reason = settlement.reason === null ? null : DEAD_REASONS.indexOf(settlement.reason);
+  row.dueAt = settlement.dueAt;
+  row.attemptCount = settlement.attemptCount;
+  row.completedAt =
+    settlement.status === "success" || settlement.status === "dead" ? settlement.settledAt : null;
+  row.token = 0;
+  const attempt = settlement.attempt;
+  if (!attempt) return;
+  row.code = attempt.statusCode;
+  row.error = attempt.error === null ? null : ATTEMPT_ERRORS.indexOf(attempt.error);
+  row.durationMs = Math.round(attempt.durationMs);
+  row.excerpt = attempt.excerpt;
+  // The success of a first attempt is told by the log's row alone.
+  if (attempt.number > 1 || settlement.status !== "success") row.unwritten.push(attempt);
+}
+
+export function contentTypeOf(event: JournalEvent): string {
+  return event.content_type ?? COMMON_TYPE;
+}

@@ -1,0 +1,207 @@
+import type { DeliveryId, EventSeq, WebhookId } from "../../domain/ids.ts";
+import type { Leased, LeaseGrant, LeaseWant } from "../port.ts";
+import type { Db, Statement } from "./database.ts";
+import { type Hot, type HotRow, PENDING, RETRYING } from "./hot.ts";
+import { contentTypeOf, hotFromJournal, type Journal } from "./journal.ts";
+import type { Webhooks } from "./webhooks.ts";
+
+interface LaneRow {
+  readonly id: DeliveryId;
+  readonly due_at: number;
+  readonly attempts: number;
+  readonly round_start: number;
+  readonly queued_at: number;
+  readonly code: number | null;
+  readonly error: number | null;
+  readonly duration: number | null;
+}
+
+/** Where reading a lane's queue goes on: everything before is leased, or has changed since the fold wrote it. */
+interface Position {
+  readonly dueAt: number;
+  readonly id: number;
+}
+
+/**
+ * Leasing. The due deliveries of a lane are the log's (by the index on webhook, status, due_at) and the hot ones that
+ * wait in memory, merged by due time. A lease is in memory alone: this process owns the file, and after a crash all
+ * leases are free at once. A position per lane and queue keeps a drain from reading again what it leased before; the
+ * fold takes what ended out of the index and resets it.
+ */
+export class Lanes {
+  readonly #hot: Hot;
+  readonly #journal: Journal;
+  readonly #webhooks: Webhooks;
+  readonly #queue: Statement;
+  readonly #positions = new Map<string, Position>();
+
+  constructor(db: Db, hot: Hot, journal: Journal, webhooks: Webhooks) {
+    this.#webhooks = webhooks;
+    this.#hot = hot;
+    this.#journal = journal;
+    this.#queue = db.prepare(
+      `select id, due_at, attempts, round_start, queued_at, code, error, duration from log
+       where webhook = ? and status = ? and due_at is not null and (due_at, id) > (?, ?)
+       order by due_at, id limit ?`,
+    );
+  }
+
+  /** What was leased or changed is in the log's index no more, or again: read the lane from its beginning. */
+  rewind(webhookId: WebhookId): void {
+    this.#positions.delete(`${webhookId}/${PENDING}`);
+    this.#positions.delete(`${webhookId}/${RETRYING}`);
+  }
+
+  lease(want: LeaseWant): LeaseGrant {
+    const status = want.status === "retrying" ? RETRYING : PENDING;
+    const stored = new StoredQueue(
+      this.#queue,
+      this.#hot,
+      want.webhookId,
+      status,
+      this.#positions,
+      want.limit,
+    );
+    const leased: Leased[] = [];
+    for (;;) {
+      const row = stored.peek();
+      const waiting = this.#hot.firstWaiting(want.webhookId, status);
+      const storedDue = row?.due_at ?? Number.POSITIVE_INFINITY;
+      const waitingDue = waiting?.dueAt ?? Number.POSITIVE_INFINITY;
+      const dueAt = Math.min(storedDue, waitingDue);
+      if (leased.length >= want.limit || dueAt > want.dueBy) {
+        stored.remember();
+        const nextDueAt = Number.isFinite(dueAt) ? dueAt : null;
+        return { webhookId: want.webhookId, status: want.status, leased, nextDueAt };
+      }
+      let hotRow: HotRow | null;
+      if (row && storedDue <= waitingDue) {
+        stored.shift();
+        hotRow = this.#warm(row, want.webhookId, status);
+      } else {
+        hotRow = waiting ?? null;
+      }
+      if (!hotRow) continue;
+      hotRow.token = want.firstToken + leased.length;
+      leased.push(this.#leasedOf(hotRow));
+    }
+  }
+
+  release(id: DeliveryId, token: number): void {
+    const row = this.#hot.rows.get(id);
+    if (!row || row.token !== token) return;
+    row.token = 0;
+    this.#hot.wait(row);
+  }
+
+  /** A delivery that is found in the log becomes hot while it is leased. */
+  #warm(row: LaneRow, webhookId: WebhookId, status: number): HotRow | null {
+    const head = this.#journal.headOf(row.id);
+    if (!head) return null;
+    const hotRow = hotFromJournal(
+      { ...head, id: row.id, webhook: webhookId, event: head.id === row.id ? null : head.id },
+      head,
+      this.#webhooks.userOf(webhookId, head.user_id),
+    );
+    hotRow.status = status;
+    hotRow.attemptCount = row.attempts;
+    hotRow.roundStart = row.round_start;
+    hotRow.dueAt = row.due_at;
+    hotRow.queuedAt = row.queued_at;
+    hotRow.code = row.code;
+    hotRow.error = row.error;
+    hotRow.durationMs = row.duration;
+    hotRow.slot = status;
+    this.#hot.add(hotRow);
+    return hotRow;
+  }
+
+  #leasedOf(row: HotRow): Leased {
+    const event = this.#journal.eventOf(row.id);
+    if (!event) throw new Error(`delivery ${row.id} has no event in the journal`);
+    return {
+      id: row.id,
+      token: row.token,
+      webhookId: row.webhookId,
+      event: row.event as EventSeq,
+      userId: row.userId,
+      eventId: row.eventId,
+      uid: row.uid,
+      contentType: contentTypeOf(event),
+      payload: event.payload ?? new Uint8Array(0),
+      attemptCount: row.attemptCount,
+      roundStart: row.roundStart,
+      queuedAt: row.queuedAt,
+    };
+  }
+}
+
+/** The log's part of one queue, read a page at a time from the remembered position; hot rows are passed over. */
+class StoredQueue {
+  readonly #statement: Statement;
+  readonly #hot: Hot;
+  readonly #webhookId: WebhookId;
+  readonly #status: number;
+  readonly #positions: Map<string, Position>;
+  readonly #key: string;
+  readonly #pageRows: number;
+  #page: LaneRow[] = [];
+  #at = 0;
+  #read: Position;
+  #passed: Position;
+  #isAtEnd = false;
+
+  constructor(
+    statement: Statement,
+    hot: Hot,
+    webhookId: WebhookId,
+    status: number,
+    positions: Map<string, Position>,
+    limit: number,
+  ) {
+    this.#statement = statement;
+    this.#hot = hot;
+    this.#webhookId = webhookId;
+    this.#status = status;
+    this.#positions = positions;
+    this.#key = `${webhookId}/${status}`;
+    this.#pageRows = limit + 1;
+    this.#read = positions.get(this.#key) ?? BEGINNING;
+    this.#passed = this.#read;
+  }
+
+  peek(): LaneRow | undefined {
+    for (;;) {
+      const row = this.#page[this.#at];
+      if (row) {
+        if (!this.#hot.rows.has(row.id)) return row;
+        this.shift();
+        continue;
+      }
+      if (this.#isAtEnd) return undefined;
+      this.#page = this.#statement.all(
+        this.#webhookId,
+        this.#status,
+        this.#read.dueAt,
+        this.#read.id,
+        this.#pageRows,
+      ) as LaneRow[];
+      this.#at = 0;
+      this.#isAtEnd = this.#page.length < this.#pageRows;
+      const last = this.#page.at(-1);
+      if (last) this.#read = { dueAt: last.due_at, id: last.id };
+    }
+  }
+
+  shift(): void {
+    const row = this.#page[this.#at];
+    if (row) this.#passed = { dueAt: row.due_at, id: row.id };
+    this.#at += 1;
+  }
+
+  remember(): void {
+    if (this.#passed !== BEGINNING) this.#positions.set(this.#key, this.#passed);
+  }
+}
+
+const BEGINNING: Position = { dueAt: -1, id: -1 };

@@ -1,0 +1,34 @@
+import type { Db, Statement } from "./database.ts";
+
+export interface Removed {
+  readonly id: number;
+  readonly webhook: number;
+}
+
+/** Deletes ended deliveries with all that belongs to them; an event's own row goes with its last delivery. */
+export class Remover {
+  readonly #log: Statement;
+  readonly #attempts: Statement;
+  readonly #journal: Statement;
+  readonly #event: Statement;
+
+  constructor(db: Db) {
+    this.#log = db.prepare("delete from log where webhook = ? and id = ?");
+    this.#attempts = db.prepare("delete from attempt where delivery = ?");
+    this.#journal = db.prepare("delete from journal where id = ? returning event").pluck();
+    this.#event = db.prepare(
+      "delete from journal where id = ? and webhook = 0 and not exists (select 1 from journal d where d.event = ?)",
+    );
+  }
+
+  /** Inside the caller's transaction. Sorted by webhook first, so that the log's pages are touched once each. */
+  remove(ended: readonly Removed[]): void {
+    const sorted = [...ended].sort((a, b) => a.webhook - b.webhook || a.id - b.id);
+    for (const { id, webhook } of sorted) {
+      this.#log.run(webhook, id);
+      this.#attempts.run(id);
+      const event = this.#journal.get(id);
+      if (typeof event === "number") this.#event.run(event, event);
+    }
+  }
+}

@@ -1,0 +1,532 @@
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import type { DedupeKey } from "../../domain/dedupe.ts";
+import { dedupeKey } from "../../domain/dedupe.ts";
+import { type Attempt, DEAD_REASONS, type DeadReason, type Delivery } from "../../domain/delivery.ts";
+import type { DeliveryId, EventSeq, IdSalt, JobId, KeyId, WebhookId } from "../../domain/ids.ts";
+import type { Job } from "../../domain/job.ts";
+import type { ApiKey } from "../../domain/key.ts";
+import type {
+  DeadGroup,
+  DeliveryFilter,
+  GroupKey,
+  Page,
+  RouteKey,
+  WebhookFilter,
+} from "../../domain/query.ts";
+import type { Webhook } from "../../domain/webhook.ts";
+import type { Clock } from "../../lib/clock.ts";
+import type {
+  Appended,
+  BroadcastRoutes,
+  CommitBatch,
+  Committed,
+  JobStep,
+  LaneChange,
+  LeaseGrant,
+  LeaseWant,
+  NewEvent,
+  Paged,
+  PruneBounds,
+  Recovery,
+  StepContext,
+  Store,
+  StoredEvent,
+  StoreStats,
+} from "../port.ts";
+import { type Db, openDatabase, type Statement, storeProblem } from "./database.ts";
+import { Deliveries } from "./deliveries.ts";
+import { Fold } from "./fold.ts";
+import { DEAD, Hot, type HotRow } from "./hot.ts";
+import { Jobs } from "./jobs.ts";
+import {
+  applySettlement,
+  contentTypeOf,
+  hotFromAppend,
+  hotFromJournal,
+  Journal,
+  type JournalEvent,
+  readBehindMark,
+} from "./journal.ts";
+import { Keys } from "./keys.ts";
+import { Lanes } from "./lanes.ts";
+import { Prune } from "./prune.ts";
+import { recoverLanes } from "./recovery.ts";
+import type { SettledRow } from "./settle-batch.ts";
+import { UidMemory } from "./uids.ts";
+import { Webhooks } from "./webhooks.ts";
+
+export interface SqliteOptions {
+  readonly dataDir: string;
+  readonly dedupeWindowMs: number;
+  readonly clock: Clock;
+}
+
+interface Remembered {
+  readonly key: DedupeKey;
+  readonly seq: EventSeq;
+  readonly event: NewEvent;
+}
+
+/** Rows that a commit folds for each event it appends: a fold is over well before the next one is due. */
+const FOLD_ROWS_PER_EVENT = 4;
+const FOLD_SLICE_MIN = 64;
+/** A quiet moment's slice: about 3 ms. */
+const FOLD_SLICE_IDLE = 500;
+const DELIVERY_REFS_MAX = 100;
+
+export function createSqliteStore(options: SqliteOptions): Store {
+  return new SqliteStore(options);
+}
+
+/**
+ * The store in one SQLite file, with one connection in one thread: the hot path appends to the journal, the fold
+ * writes the rest a second later (fold.ts). SQLite's calls return when they are done, so every method runs to its end
+ * in the turn in which it was called, except those that wait for the fold.
+ */
+class SqliteStore implements Store {
+  readonly #options: SqliteOptions;
+  readonly #path: string;
+  #db!: Db;
+  #hot!: Hot;
+  #journal!: Journal;
+  #uids!: UidMemory;
+  #fold!: Fold;
+  #lanes!: Lanes;
+  #deliveries!: Deliveries;
+  #webhooks!: Webhooks;
+  #keys!: Keys;
+  #jobs!: Jobs;
+  #prune!: Prune;
+  #begin!: Statement;
+  #commit!: Statement;
+  #rollback!: Statement;
+  #putLane!: Statement;
+  #dropLane!: Statement;
+  #mark = { journalId: 0, settleSeq: 0 };
+
+  constructor(options: SqliteOptions) {
+    this.#options = options;
+    this.#path = join(options.dataDir, "hookd.db");
+  }
+
+  async open(): Promise<Recovery> {
+    const db = openDatabase(this.#path);
+    this.#db = db;
+    this.#begin = db.prepare("begin immediate");
+    this.#commit = db.prepare("commit");
+    this.#rollback = db.prepare("rollback");
+    this.#putLane = db.prepare("insert or replace into lane values (?, ?)");
+    this.#dropLane = db.prepare("delete from lane where webhook = ?");
+    this.#hot = new Hot();
+    this.#journal = new Journal(db);
+    this.#uids = new UidMemory(db, this.#options.dedupeWindowMs);
+    this.#webhooks = new Webhooks(db);
+    this.#lanes = new Lanes(db, this.#hot, this.#journal, this.#webhooks);
+    this.#fold = new Fold(db, this.#hot, this.#uids, (webhookId) => this.#lanes.rewind(webhookId));
+    this.#deliveries = new Deliveries(db, this.#hot, this.#journal, this.#webhooks);
+    this.#keys = new Keys(db);
+    this.#jobs = new Jobs(db, this.#hot, this.#journal, this.#lanes, this.#webhooks);
+    this.#prune = new Prune(db, this.#fold);
+    this.#replayJournal();
+    return {
+      salt: readSalt(db),
+      lastSeq: lastSeq(db),
+      lanes: recoverLanes(db),
+      runningJobs: this.#jobs.running(),
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#fold.finish(() => this.#mark);
+    this.#db.pragma("wal_checkpoint(TRUNCATE)");
+    this.#db.close();
+  }
+
+  async commit(batch: CommitBatch): Promise<Committed> {
+    const stale: number[] = [];
+    const settled = batch.settlements.filter((settlement, index) => {
+      const isOurs = this.#hot.rows.get(settlement.id)?.token === settlement.token && settlement.token !== 0;
+      if (!isOurs) stale.push(index);
+      return isOurs;
+    });
+    const remembered: Remembered[] = [];
+    const appended: Appended[] = [];
+    const confirmFold = this.#transaction(() => {
+      this.#uids.rotate(batch.now);
+      for (const event of batch.appends) appended.push(this.#append(event, remembered));
+      const bornDead = batch.appends.flatMap((event, index) =>
+        appended[index]?.kind === "accepted" ? endsOf(event, batch.now) : [],
+      );
+      this.#journal.appendSettlements(this.#mark.settleSeq + 1, [...settled, ...bornDead]);
+      for (const { webhookId, state } of batch.laneStates) {
+        if (state === null) this.#dropLane.run(webhookId);
+        else this.#putLane.run(webhookId, state);
+      }
+      if (!this.#fold.isDue(batch.now)) return null;
+      this.#fold.begin({ ...this.#mark });
+      const events = batch.appends.length + settled.length;
+      return this.#fold.slice(Math.max(FOLD_SLICE_MIN, events * FOLD_ROWS_PER_EVENT));
+    });
+    confirmFold?.();
+    batch.appends.forEach((event, index) => {
+      if (appended[index]?.kind === "accepted") this.#heat(event, batch.now);
+    });
+    for (const { key, seq } of remembered) this.#uids.remember(key, seq);
+    this.#mark.settleSeq += 1;
+    for (const settlement of settled) {
+      const row = this.#hot.rows.get(settlement.id);
+      if (!row) continue;
+      applySettlement(row, settlement);
+      this.#hot.markDirty(row, batch.now);
+      if (row.dueAt !== null) this.#hot.wait(row);
+    }
+    return { appended, stale };
+  }
+
+  async lease(wants: readonly LeaseWant[]): Promise<readonly LeaseGrant[]> {
+    return wants.map((want) => this.#lanes.lease(want));
+  }
+
+  async release(leases: readonly { readonly id: DeliveryId; readonly token: number }[]): Promise<void> {
+    for (const { id, token } of leases) this.#lanes.release(id, token);
+  }
+
+  async maintain(): Promise<boolean> {
+    if (!this.#fold.isDue(this.#options.clock.now())) return false;
+    this.#foldSlice();
+    return !this.#fold.isIdle;
+  }
+
+  async expire(webhookId: WebhookId, queuedBefore: number, limit: number, now: number): Promise<LaneChange> {
+    await this.#foldAll();
+    return this.#transaction(() => this.#jobs.expire(webhookId, queuedBefore, limit, now));
+  }
+
+  async prune(bounds: PruneBounds, limit: number): Promise<{ deleted: number; hasMore: boolean }> {
+    const foldedUpTo = this.#fold.foldedUpTo;
+    const pruned = this.#transaction(() => this.#prune.slice(bounds, limit, foldedUpTo));
+    pruned.confirm();
+    return { deleted: pruned.deleted, hasMore: pruned.hasMore };
+  }
+
+  async revive(id: DeliveryId, now: number): Promise<LaneChange | null> {
+    await this.#foldIfHot(id);
+    return this.#transaction(() => this.#jobs.revive(id, now));
+  }
+
+  async makeDue(id: DeliveryId, now: number): Promise<LaneChange | null> {
+    await this.#foldIfHot(id);
+    return this.#transaction(() => this.#jobs.makeDue(id, now));
+  }
+
+  async kill(id: DeliveryId, reason: DeadReason, now: number): Promise<LaneChange | null> {
+    await this.#foldIfHot(id);
+    return this.#transaction(() => this.#jobs.kill(id, reason, now));
+  }
+
+  async listDeliveries(filter: DeliveryFilter, page: Page): Promise<Paged<Delivery>> {
+    await this.#foldAll();
+    return this.#deliveries.list(filter, page);
+  }
+
+  async getDelivery(id: DeliveryId): Promise<{ delivery: Delivery; attempts: readonly Attempt[] } | null> {
+    return this.#deliveries.get(id);
+  }
+
+  async findEvent(key: DedupeKey): Promise<EventSeq | null> {
+    return this.#uids.find(key)?.event ?? null;
+  }
+
+  async getEvent(event: EventSeq, deliveriesMax: number): Promise<StoredEvent | null> {
+    return this.#deliveries.event(event, deliveriesMax);
+  }
+
+  async deadGroups(filter: DeliveryFilter, by: readonly GroupKey[]): Promise<readonly DeadGroup[]> {
+    await this.#foldAll();
+    return this.#deliveries.deadGroups(filter, by);
+  }
+
+  async insertWebhook(webhook: Webhook): Promise<Webhook | null> {
+    return this.#transaction(() => this.#webhooks.insert(webhook));
+  }
+
+  async updateWebhook(webhook: Webhook): Promise<boolean> {
+    return this.#transaction(() => this.#webhooks.update(webhook));
+  }
+
+  async findWebhook(userId: string, eventId: string): Promise<Webhook | null> {
+    return this.#webhooks.find(userId, eventId);
+  }
+
+  async getWebhooks(ids: readonly WebhookId[]): Promise<readonly (Webhook | null)[]> {
+    return ids.map((id) => this.#webhooks.get(id));
+  }
+
+  async listWebhooks(filter: WebhookFilter, page: Page): Promise<Paged<Webhook>> {
+    return this.#webhooks.list(filter, page);
+  }
+
+  async routes(keys: readonly RouteKey[]): Promise<readonly (readonly WebhookId[])[]> {
+    return keys.map((key) => this.#webhooks.route(key));
+  }
+
+  async broadcastRoutes(eventId: string, afterUser: string, limit: number): Promise<BroadcastRoutes> {
+    return this.#webhooks.broadcastRoutes(eventId, afterUser, limit);
+  }
+
+  async insertKey(key: ApiKey): Promise<void> {
+    this.#transaction(() => this.#keys.insert(key));
+  }
+
+  async findKey(hash: Uint8Array): Promise<ApiKey | null> {
+    return this.#keys.find(hash);
+  }
+
+  async getKey(id: KeyId): Promise<ApiKey | null> {
+    return this.#keys.get(id);
+  }
+
+  async listKeys(userId: string | null, page: Page): Promise<Paged<ApiKey>> {
+    return this.#keys.list(userId, page);
+  }
+
+  async deleteKey(id: KeyId): Promise<boolean> {
+    return this.#transaction(() => this.#keys.delete(id));
+  }
+
+  async insertJob(job: Job): Promise<void> {
+    // A job covers what is there when it is made: all of that must be where the job looks, in the log.
+    await this.#foldAll();
+    this.#transaction(() => this.#jobs.insert(job));
+  }
+
+  async getJob(id: JobId): Promise<Job | null> {
+    return this.#jobs.get(id);
+  }
+
+  async listJobs(userId: string | null, page: Page): Promise<Paged<Job>> {
+    return this.#jobs.list(userId, page);
+  }
+
+  async countSelection(job: Job, limit: number): Promise<number> {
+    await this.#foldAll();
+    return this.#jobs.count(job, limit);
+  }
+
+  async stepJob(id: JobId, limit: number, context: StepContext): Promise<JobStep> {
+    if (this.#jobs.needsFold(id)) await this.#foldAll();
+    const made: HotRow[] = [];
+    const step = this.#transaction(() => {
+      const taken = this.#jobs.step(id, limit, context, made);
+      this.#journal.appendSettlements(this.#mark.settleSeq + 1, made.filter(isDead).map(endOfRow));
+      return taken;
+    });
+    this.#mark.settleSeq += 1;
+    for (const row of made) {
+      this.#hot.add(row);
+      this.#hot.markDirty(row, context.now);
+      if (row.dueAt !== null) this.#hot.wait(row);
+      this.#mark.journalId = row.id;
+    }
+    return step;
+  }
+
+  async cancelJob(id: JobId, now: number): Promise<boolean> {
+    return this.#transaction(() => this.#jobs.cancel(id, now));
+  }
+
+  async forgetUids(before: number): Promise<void> {
+    this.#transaction(() => this.#uids.forgetSlice(before, 2_000));
+  }
+
+  async putSetting(name: string, value: string): Promise<void> {
+    this.#transaction(() =>
+      this.#db.prepare("insert or replace into setting values (?, ?)").run(name, value),
+    );
+  }
+
+  async getSetting(name: string): Promise<string | null> {
+    const value = this.#db.prepare("select value from setting where name = ?").pluck().get(name);
+    return typeof value === "string" ? value : null;
+  }
+
+  stats(): StoreStats {
+    const dead = this.#db.prepare("select coalesce(sum(n), 0) from tally where slot >= 10").pluck().get();
+    return {
+      bytes: fileBytes(this.#path),
+      walBytes: fileBytes(`${this.#path}-wal`),
+      unfolded: this.#hot.dirtyCount,
+      dead: Number(dead),
+    };
+  }
+
+  #append(event: NewEvent, remembered: Remembered[]): Appended {
+    const key = event.dedupe;
+    if (key) {
+      const twin = remembered.find((other) => isSameUid(other.key, key));
+      const known = twin ? { event: twin.seq, content: twin.key.content } : this.#uids.find(key);
+      if (known && known.content !== key.content) return { kind: "conflict" };
+      if (known) return this.#duplicateOf(known.event, twin?.event ?? null);
+      remembered.push({ key, seq: event.seq, event });
+    }
+    this.#journal.append(event);
+    if (event.expansion) this.#jobs.insert(event.expansion);
+    return { kind: "accepted" };
+  }
+
+  #duplicateOf(seq: EventSeq, inSameBatch: NewEvent | null): Appended {
+    if (inSameBatch) {
+      const deliveries = inSameBatch.targets.map(({ id, webhookId }) => ({ id, webhookId }));
+      return {
+        kind: "duplicate",
+        seq,
+        deliveryCount: deliveries.length,
+        deliveries: deliveries.slice(0, DELIVERY_REFS_MAX),
+      };
+    }
+    const head: JournalEvent | null = this.#journal.headOf(seq);
+    if (!head) return { kind: "duplicate", seq, deliveryCount: 0, deliveries: [] };
+    const { refs, count } = this.#journal.deliveriesOf(head, DELIVERY_REFS_MAX);
+    return { kind: "duplicate", seq, deliveryCount: count, deliveries: refs };
+  }
+
+  /** Makes an appended event's deliveries hot. */
+  #heat(event: NewEvent, now: number): void {
+    this.#mark.journalId = event.seq;
+    for (const target of event.targets) {
+      const row = hotFromAppend(event, target, now);
+      this.#hot.add(row);
+      this.#hot.markDirty(row, now);
+      if (row.token === 0 && row.dueAt !== null) this.#hot.wait(row);
+      this.#mark.journalId = Math.max(this.#mark.journalId, target.id);
+    }
+  }
+
+  /** What an earlier process left behind the fold's mark becomes hot, and is folded at once. */
+  #replayJournal(): void {
+    const db = this.#db;
+    const mark = db.prepare("select journal_id as journalId, settle_seq as settleSeq from fold").get() as {
+      journalId: number;
+      settleSeq: number;
+    };
+    this.#fold.foldedUpTo = mark.journalId;
+    const { rows, settlements, lastSettleSeq } = readBehindMark(db, mark);
+    const now = this.#options.clock.now();
+    const events = new Map<number, JournalEvent>();
+    for (const row of rows) {
+      if (row.uid !== null && row.payload && row.user_id !== null && row.event_id !== null) {
+        const key = dedupeKey(row.user_id, row.uid, row.event_id, contentTypeOf(row), row.payload);
+        this.#uids.remember(key, row.id as EventSeq);
+      }
+      if (row.webhook === 0) {
+        events.set(row.id, row);
+        continue;
+      }
+      const head = row.event === null ? row : (events.get(row.event) ?? this.#journal.headOf(row.id));
+      if (!head) continue;
+      const hotRow = hotFromJournal(row, head, this.#webhooks.userOf(row.webhook, head.user_id));
+      this.#deliveries.readSlot(hotRow);
+      this.#hot.add(hotRow);
+      this.#hot.markDirty(hotRow, now);
+    }
+    for (const settlement of settlements) {
+      const row =
+        this.#hot.rows.get(settlement.id) ?? this.#deliveries.warm(settlement.id, settlement.webhookId);
+      if (!row) continue;
+      applySettlement(row, settlement);
+      this.#hot.markDirty(row, now);
+    }
+    this.#mark = { journalId: Math.max(mark.journalId, rows.at(-1)?.id ?? 0), settleSeq: lastSettleSeq };
+    this.#uids.rotate(now);
+    this.#fold.finish(() => ({ ...this.#mark }));
+  }
+
+  #foldSlice(): void {
+    const confirm = this.#transaction(() => {
+      this.#fold.begin({ ...this.#mark });
+      return this.#fold.slice(FOLD_SLICE_IDLE);
+    });
+    confirm();
+  }
+
+  /** Until everything that has changed up to now is in the log; commits go on in between. */
+  async #foldAll(): Promise<void> {
+    const covering = this.#fold.coveringGeneration;
+    while (this.#fold.completedGeneration < covering) {
+      this.#foldSlice();
+      if (this.#fold.completedGeneration < covering) await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  /** A single delivery is changed in the log, so what is hot and not leased goes there first. */
+  async #foldIfHot(id: DeliveryId): Promise<void> {
+    const row = this.#hot.rows.get(id);
+    if (row && row.token === 0 && row.isDirty) await this.#foldAll();
+    else if (row && row.token === 0 && !this.#fold.isIdle) await this.#foldAll();
+  }
+
+  /** All or nothing. SQLite's own errors come out as problems, with nothing changed. */
+  #transaction<T>(work: () => T): T {
+    try {
+      this.#begin.run();
+      const result = work();
+      this.#commit.run();
+      return result;
+    } catch (error) {
+      if (this.#db.inTransaction) this.#rollback.run();
+      throw storeProblem(error);
+    }
+  }
+}
+
+/** Deliveries that are appended dead end by a settlement in the same commit. */
+function endsOf(event: NewEvent, now: number): SettledRow[] {
+  return event.targets
+    .filter((target) => target.reason !== null)
+    .map((target) => ({
+      ...target,
+      status: "dead",
+      dueAt: null,
+      attemptCount: 0,
+      attempt: null,
+      settledAt: now,
+    }));
+}
+
+function isDead(row: HotRow): boolean {
+  return row.status === DEAD;
+}
+
+function endOfRow(row: HotRow): SettledRow {
+  return {
+    id: row.id,
+    webhookId: row.webhookId,
+    status: "dead",
+    reason: DEAD_REASONS[row.reason ?? -1] ?? null,
+    dueAt: null,
+    attemptCount: 0,
+    attempt: null,
+    settledAt: row.completedAt ?? row.queuedAt,
+  };
+}
+
+function isSameUid(a: DedupeKey, b: DedupeKey): boolean {
+  return a.uidHigh === b.uidHigh && a.uidLow === b.uidLow;
+}
+
+function readSalt(db: Db): IdSalt {
+  const hex = String(db.prepare("select value from setting where name = 'salt'").pluck().get());
+  return { a: Number.parseInt(hex.slice(0, 8), 16), b: Number.parseInt(hex.slice(8, 16), 16) };
+}
+
+function lastSeq(db: Db): number {
+  const tables = ["journal", "webhook", "job", "api_key"];
+  return Math.max(
+    ...tables.map((table) => Number(db.prepare(`select coalesce(max(id), 0) from ${table}`).pluck().get())),
+  );
+}
+
+function fileBytes(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+}

@@ -1,0 +1,118 @@
+import type { DedupeKey } from "../../domain/dedupe.ts";
+import type { EventSeq } from "../../domain/ids.ts";
+import type { Db, Statement } from "./database.ts";
+
+interface Remembered {
+  readonly key: DedupeKey;
+  readonly event: EventSeq;
+}
+
+/**
+ * The uids that publishers gave, for at least the dedupe window. New ones are in memory (the journal makes them
+ * durable) until the fold writes them, sorted by hash. Stored in generations of one window's length: a look-up asks
+ * each live generation, and forgetting deletes the oldest in slices.
+ */
+export class UidMemory {
+  readonly #windowMs: number;
+  readonly #insert: Statement;
+  readonly #find: Statement;
+  readonly #generations: Statement;
+  readonly #deleteSlice: Statement;
+  #fresh = new Map<number, Remembered[]>();
+  #freshCount = 0;
+  /** Those being folded: still asked first, and sorted in `#queue`. */
+  #frozen = new Map<number, Remembered[]>();
+  #queue: Remembered[] = [];
+  #next = 0;
+  #generation = 0;
+  #live: number[] = [];
+
+  constructor(db: Db, windowMs: number) {
+    this.#windowMs = windowMs;
+    this.#insert = db.prepare("insert or replace into uid values (?, ?, ?, ?, ?)");
+    this.#find = db.prepare("select content, event from uid where generation = ? and high = ? and low = ?");
+    this.#generations = db.prepare("select distinct generation from uid order by generation").pluck();
+    this.#deleteSlice = db.prepare(
+      "delete from uid where generation = ? and (high, low) in (select high, low from uid where generation = ? limit ?)",
+    );
+    this.#live = this.#generations.all() as number[];
+    this.#generation = this.#live.at(-1) ?? 0;
+  }
+
+  get hasFresh(): boolean {
+    return this.#freshCount > 0;
+  }
+
+  find(key: DedupeKey): { event: EventSeq; content: number } | null {
+    const held = inBucket(this.#fresh, key) ?? inBucket(this.#frozen, key);
+    if (held) return { event: held.event, content: held.key.content };
+    for (let index = this.#live.length - 1; index >= 0; index -= 1) {
+      const row = this.#find.get(this.#live[index], key.uidHigh, key.uidLow) as
+        | { content: number; event: number }
+        | undefined;
+      if (row) return { event: row.event as EventSeq, content: row.content };
+    }
+    return null;
+  }
+
+  remember(key: DedupeKey, event: EventSeq): void {
+    const entry = { key, event };
+    const bucket = this.#fresh.get(key.uidHigh);
+    if (bucket) bucket.push(entry);
+    else this.#fresh.set(key.uidHigh, [entry]);
+    this.#freshCount += 1;
+  }
+
+  /** Events from `at` on go to a generation of their own once the last one is as old as the window. */
+  rotate(at: number): void {
+    if (this.#generation === 0 || at - this.#generation >= this.#windowMs) {
+      this.#generation = Math.max(at, this.#generation + 1);
+      this.#live.push(this.#generation);
+    }
+  }
+
+  freeze(): void {
+    this.#queue = [...this.#fresh.values()].flat();
+    this.#queue.sort((a, b) => a.key.uidHigh - b.key.uidHigh || a.key.uidLow - b.key.uidLow);
+    this.#frozen = this.#fresh;
+    this.#fresh = new Map();
+    this.#freshCount = 0;
+    this.#next = 0;
+  }
+
+  /** Writes up to `limit` inside the caller's transaction; the returned function confirms it. */
+  foldSlice(limit: number): () => void {
+    const end = Math.min(this.#queue.length, this.#next + limit);
+    for (let index = this.#next; index < end; index += 1) {
+      const entry = this.#queue[index];
+      if (!entry) continue;
+      const { key, event } = entry;
+      this.#insert.run(this.#generation, key.uidHigh, key.uidLow, key.content, event);
+    }
+    return () => {
+      this.#next = end;
+      if (end < this.#queue.length) return;
+      this.#queue = [];
+      this.#next = 0;
+      this.#frozen = new Map();
+    };
+  }
+
+  /** Whether a slice of `limit` writes the last one. */
+  isFoldedAfter(limit: number): boolean {
+    return this.#next + limit >= this.#queue.length;
+  }
+
+  /** Deletes up to `limit` of a generation that ended before `before`. True when more waits. */
+  forgetSlice(before: number, limit: number): boolean {
+    const oldest = this.#live[0];
+    const following = this.#live[1];
+    if (oldest === undefined || following === undefined || following > before) return false;
+    if (this.#deleteSlice.run(oldest, oldest, limit).changes < limit) this.#live.shift();
+    return true;
+  }
+}
+
+function inBucket(buckets: Map<number, Remembered[]>, key: DedupeKey): Remembered | undefined {
+  return buckets.get(key.uidHigh)?.find((entry) => entry.key.uidLow === key.uidLow);
+}
