@@ -97,12 +97,15 @@ export function createAuthenticator(engine: Pick<Engine, "findKey">, clock: Cloc
     const wasGood = header !== undefined && entries.has(header);
     const from = addressGroup(address);
     if (!wasGood) {
-      const waitMs = failures.take(from, 1);
+      const waitMs = failures.wait(from);
       if (waitMs > 0) throw tooManyFailures(waitMs);
     }
     const found = header !== undefined && isKeyText(text) ? await lookUp(header) : null;
-    if (found === null) throw unauthorized("the API key is not known; it was mistyped or revoked");
-    if (!wasGood) failures.give(from, 1);
+    if (found === null) {
+      // Charged when it has failed, not before: many good keys may come from one address at the same time.
+      failures.charge(from, 1);
+      throw unauthorized("the API key is not known; it was mistyped or revoked");
+    }
     if (isExpired(found)) throw unauthorized("the API key has expired; make a new one");
     return found;
   }
@@ -123,9 +126,13 @@ export function createAuthenticator(engine: Pick<Engine, "findKey">, clock: Cloc
 /** Rejects a key that lacks a scope. Admin keys have all. */
 export function checkScope(key: ApiKey, scope: Scope): void {
   if (key.userId === null || key.scopes.includes(scope)) return;
-  throw new Problem("forbidden", `the API key lacks the scope ${scope}; it has ${key.scopes.join(", ") || "none"}`, {
-    details: { scope },
-  });
+  throw new Problem(
+    "forbidden",
+    `the API key lacks the scope ${scope}; it has ${key.scopes.join(", ") || "none"}`,
+    {
+      details: { scope },
+    },
+  );
 }
 
 const BEARER_LENGTH = "Bearer ".length;
@@ -145,9 +152,13 @@ function unauthorized(detail: string): Problem {
 }
 
 function tooManyFailures(waitMs: number): Problem {
-  return new Problem("too_many_failures", "too many wrong API keys came from this address; wait before the next try", {
-    retryAfterSeconds: Math.max(1, Math.ceil(waitMs / 1_000)),
-  });
+  return new Problem(
+    "too_many_failures",
+    "too many wrong API keys came from this address; wait before the next try",
+    {
+      retryAfterSeconds: Math.max(1, Math.ceil(waitMs / 1_000)),
+    },
+  );
 }
 
 /** Whoever has one IPv6 address has its /64: it counts as one. */

@@ -14,7 +14,8 @@ export interface Buckets {
   take(name: string, count: number): number;
   /** Milliseconds until a bucket has a token; 0 where it has one. */
   wait(name: string): number;
-  give(name: string, count: number): void;
+  /** Takes tokens that are not asked for but owed; the debt grows to one bucket at most. */
+  charge(name: string, count: number): void;
 }
 
 /** Token buckets by name, on the monotonic clock. */
@@ -50,9 +51,9 @@ export function createBuckets(options: BucketOptions, clock: Clock): Buckets {
       const { tokens } = fill(name);
       return tokens >= 1 ? 0 : msUntil(tokens, 1);
     },
-    give(name, count) {
+    charge(name, count) {
       const bucket = fill(name);
-      bucket.tokens = Math.min(burst, bucket.tokens + count);
+      bucket.tokens = Math.max(-burst, bucket.tokens - count);
     },
   };
 }

@@ -15,7 +15,10 @@ export function closest(name: string, known: readonly string[]): string | null {
 
 /** camelCase and dashes are what people write for snake_case. */
 function normal(name: string): string {
-  return name.replace(/([a-z])([A-Z])/g, "$1_$2").replaceAll("-", "_").toLowerCase();
+  return name
+    .replace(/([a-z])([A-Z])/g, "$1_$2")
+    .replaceAll("-", "_")
+    .toLowerCase();
 }
 
 /** Levenshtein distance. */

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
-import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from "fastify";
+import type { FastifyBaseLogger, FastifyInstance, FastifyTypeProvider, RawServerDefault } from "fastify";
 import type { Logger } from "pino";
+import type { Static, TSchema } from "typebox";
 import type { AddressPolicy } from "../domain/address.ts";
 import type { ApiKey, Scope } from "../domain/key.ts";
 import type { ProblemCode } from "../domain/problem.ts";
@@ -18,9 +18,8 @@ import type { StreamHub } from "./stream.ts";
 
 /** What the API reads of the configuration. */
 export interface ApiConfig {
-  readonly dev: boolean;
   readonly listen: { readonly host: string; readonly port: number };
-  readonly net: { readonly allowHttp: boolean };
+  readonly net: { readonly allowHttp: boolean; readonly allowLoopback: boolean };
   readonly cache: { readonly ttlMs: number; readonly entries: number };
   readonly limits: {
     readonly payloadBytes: number;
@@ -71,12 +70,18 @@ export interface ApiContext {
   readonly inTurn: <T>(name: string, work: () => Promise<T>) => Promise<T>;
 }
 
+/** Handlers get the types of what the schemas let in. Answers are held to theirs by tests, with readonly as it is. */
+export interface SchemaTypes extends FastifyTypeProvider {
+  validator: this["schema"] extends TSchema ? Static<this["schema"]> : unknown;
+  serializer: unknown;
+}
+
 export type Api = FastifyInstance<
   RawServerDefault,
   IncomingMessage,
   ServerResponse,
   FastifyBaseLogger,
-  TypeBoxTypeProvider
+  SchemaTypes
 >;
 
 declare module "fastify" {

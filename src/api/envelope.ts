@@ -1,7 +1,15 @@
 import { isUtf8 } from "node:buffer";
 import { Problem } from "../domain/problem.ts";
 import { closest } from "./closest.ts";
-import { isFollowed, JSON_DEPTH_MAX, JsonError, skipColon, skipSpace, skipString, skipValue } from "./json-scan.ts";
+import {
+  isFollowed,
+  JSON_DEPTH_MAX,
+  JsonError,
+  skipColon,
+  skipSpace,
+  skipString,
+  skipValue,
+} from "./json-scan.ts";
 
 /**
  * What a publisher sends round a payload: `{event_id, payload, event_uid?, user_id?}`. Read by a scanner of our own
@@ -206,9 +214,13 @@ export function unknownField(path: string, known: readonly string[]): Problem {
 
 function checkCount(count: number): void {
   if (count < BATCH_ITEMS_MAX) return;
-  throw new Problem("bad_request", `a batch holds ${BATCH_ITEMS_MAX} events at most; send the rest in another one`, {
-    details: { items_max: BATCH_ITEMS_MAX },
-  });
+  throw new Problem(
+    "bad_request",
+    `a batch holds ${BATCH_ITEMS_MAX} events at most; send the rest in another one`,
+    {
+      details: { items_max: BATCH_ITEMS_MAX },
+    },
+  );
 }
 
 function checkUtf8(body: Buffer): void {

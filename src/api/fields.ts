@@ -1,11 +1,11 @@
+import type { DeliveryStatus } from "../domain/delivery.ts";
 import { parseId, type WebhookId } from "../domain/ids.ts";
+import type { ApiKey } from "../domain/key.ts";
 import { Problem } from "../domain/problem.ts";
 import type { DeliveryFilter } from "../domain/query.ts";
-import { parseDuration } from "../lib/units.ts";
+import { formatDuration, parseDuration } from "../lib/units.ts";
 import { notFound, seenWebhook, userForRead } from "./access.ts";
 import type { ApiContext } from "./context.ts";
-import type { ApiKey } from "../domain/key.ts";
-import type { DeliveryStatus } from "../domain/delivery.ts";
 import type { DeliveryFilterQuery } from "./schemas.ts";
 
 /** RFC 3339 with a zone: what Date.parse takes beside it (dates alone, local times) is ambiguous. */
@@ -15,7 +15,8 @@ const TIME = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d
 export function durationField(text: string, field: string, minMs: number, maxMs: number): number {
   const ms = parseDuration(text);
   if (ms === null) throw invalid(field, `is no duration: write a number and a unit, like 30s, 5m, 2h`, text);
-  if (ms < minMs || ms > maxMs) throw invalid(field, `must be from ${showMs(minMs)} to ${showMs(maxMs)}`, text);
+  if (ms < minMs || ms > maxMs)
+    throw invalid(field, `must be from ${formatDuration(minMs)} to ${formatDuration(maxMs)}`, text);
   return ms;
 }
 
@@ -31,7 +32,8 @@ export function timeOrAgeField(text: string, field: string, nowMs: number): numb
   const ageMs = parseDuration(text);
   if (ageMs !== null) return nowMs - ageMs;
   const ms = TIME.test(text) ? Date.parse(text.toUpperCase().replace(" ", "T")) : Number.NaN;
-  if (Number.isNaN(ms)) throw invalid(field, "is neither a time like 2026-11-22T08:30:00Z nor an age like 2h", text);
+  if (Number.isNaN(ms))
+    throw invalid(field, "is neither a time like 2026-11-22T08:30:00Z nor an age like 2h", text);
   return ms;
 }
 
@@ -56,7 +58,8 @@ export async function deliveryFilterOf(
 ): Promise<DeliveryFilter> {
   const userId = userForRead(key, query.user_id);
   const nowMs = context.clock.now();
-  if (query.webhook_id !== undefined) await seenWebhook(context, key, query.webhook_id, { withDeleted: true });
+  if (query.webhook_id !== undefined)
+    await seenWebhook(context, key, query.webhook_id, { withDeleted: true });
   return {
     ...(userId === undefined ? {} : { userId }),
     ...(query.webhook_id === undefined ? {} : { webhookId: webhookIdOf(context, query.webhook_id) }),
@@ -72,9 +75,4 @@ export function webhookIdOf(context: ApiContext, id: string): WebhookId {
   const seq = parseId("wh", id, context.engine.salt);
   if (seq === null) throw notFound("webhook", id);
   return seq as WebhookId;
-}
-
-function showMs(ms: number): string {
-  if (ms % 3_600_000 === 0 && ms > 0) return `${ms / 3_600_000}h`;
-  return ms % 1_000 === 0 ? `${ms / 1_000}s` : `${ms}ms`;
 }

@@ -1,5 +1,5 @@
-import type { Page } from "../domain/query.ts";
 import type { ApiKey } from "../domain/key.ts";
+import type { Page } from "../domain/query.ts";
 import type { ApiContext } from "./context.ts";
 
 /** Asked for where the caller does not say (DESIGN.md section 5). */
@@ -20,7 +20,10 @@ export async function answerPage<Item, Shown>(
   },
 ): Promise<{ data: readonly Shown[]; next_cursor: string | null }> {
   const { cursor, limit, ...filter } = options.query;
-  const scope = JSON.stringify([options.key.userId, Object.entries(filter).sort(([a], [b]) => (a < b ? -1 : 1))]);
+  const scope = JSON.stringify([
+    options.key.userId,
+    Object.entries(filter).sort(([a], [b]) => (a < b ? -1 : 1)),
+  ]);
   const before = typeof cursor === "string" ? context.cursors.decode(options.list, scope, cursor) : null;
   const page = await options.read({ limit: typeof limit === "number" ? limit : LIMIT, before });
   return {

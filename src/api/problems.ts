@@ -16,19 +16,29 @@ const FASTIFY_CODES: Readonly<Record<string, ProblemCode>> = {
   FST_ERR_MAX_PARAM_LENGTH: "not_found",
 };
 
-const ID_MEMBERS: Readonly<Record<string, IdPrefix>> = { webhook_id: "wh", delivery_id: "dlv", job_id: "job" };
+const ID_MEMBERS: Readonly<Record<string, IdPrefix>> = {
+  webhook_id: "wh",
+  delivery_id: "dlv",
+  job_id: "job",
+};
 
 /** Whatever was thrown, as a problem for the caller. What nobody foresaw becomes `internal`, and tells nothing. */
 export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
-  const { code, statusCode, message } = (error ?? {}) as { code?: unknown; statusCode?: unknown; message?: string };
+  const { code, statusCode, message } = (error ?? {}) as {
+    code?: unknown;
+    statusCode?: unknown;
+    message?: string;
+  };
   const known = typeof code === "string" ? FASTIFY_CODES[code] : undefined;
   if (known === "payload_too_large") return new Problem(known, "the body is larger than this call takes");
   if (known !== undefined) return new Problem(known, message ?? PROBLEMS[known].title, { cause: error });
   if (typeof statusCode === "number" && statusCode >= 400 && statusCode < 500) {
     return new Problem("bad_request", message ?? PROBLEMS.bad_request.title, { cause: error });
   }
-  return new Problem("internal", "hookd failed; its log has the details under this request_id", { cause: error });
+  return new Problem("internal", "hookd failed; its log has the details under this request_id", {
+    cause: error,
+  });
 }
 
 /** RFC 9457. The engine names objects by number; callers know their ids. */

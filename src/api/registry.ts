@@ -57,7 +57,10 @@ export function createRegistry(
 ): Registry {
   /** Neither name can hold a space: the pair is one text. */
   const keysOfUser = new Map<string, Set<string>>();
-  const entries = new LRUCache<string, Entry>({ max: options.entriesMax, dispose: (entry, key) => unlink(entry, key) });
+  const entries = new LRUCache<string, Entry>({
+    max: options.entriesMax,
+    dispose: (entry, key) => unlink(entry, key),
+  });
   const lookups = new Map<string, Lookup>();
   let waiting: Lookup[] = [];
   const counters = { hits: 0, misses: 0 };
@@ -100,7 +103,8 @@ export function createRegistry(
   function ask(): void {
     const asked = waiting;
     waiting = [];
-    for (let start = 0; start < asked.length; start += LOOKUP_MAX) askFor(asked.slice(start, start + LOOKUP_MAX));
+    for (let start = 0; start < asked.length; start += LOOKUP_MAX)
+      askFor(asked.slice(start, start + LOOKUP_MAX));
   }
 
   function askFor(asked: readonly Lookup[]): void {

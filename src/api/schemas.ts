@@ -11,8 +11,8 @@ import { PROBLEMS } from "../domain/problem.ts";
 export const closed = { additionalProperties: false } as const;
 
 export function nullable<T extends TSchema>(schema: T) {
-  const { type } = schema as { type?: string };
-  return Type.Unsafe<Static<T> | null>({ ...schema, type: [type, "null"] });
+  const { type, title: _, ...rest } = schema as { type?: string; title?: string };
+  return Type.Unsafe<Static<T> | null>({ ...rest, type: [type, "null"] });
 }
 
 function oneOf<const T extends readonly string[]>(values: T, options: Record<string, unknown> = {}) {
@@ -58,7 +58,11 @@ const Duration = Type.String({
   description: "A number and a unit: ms, s, m, h or d.",
   examples: ["15s"],
 });
-const Time = Type.String({ format: "date-time", description: "RFC 3339, UTC.", examples: ["2026-11-22T08:30:00.000Z"] });
+const Time = Type.String({
+  format: "date-time",
+  description: "RFC 3339, UTC.",
+  examples: ["2026-11-22T08:30:00.000Z"],
+});
 const TimeOrAge = Type.String({
   minLength: 2,
   maxLength: 40,
@@ -93,14 +97,22 @@ export const Problem = Type.Object(
     request_id: Type.String(),
     field: Type.Optional(Type.String({ description: "The field that is at fault, as a path." })),
   },
-  { title: "Problem", description: "RFC 9457. More members may follow from the code.", additionalProperties: true },
+  {
+    title: "Problem",
+    description: "RFC 9457. More members may follow from the code.",
+    additionalProperties: true,
+  },
 );
 
 const RateLimit = Type.Object(
   {
     per_second: Type.Number({ exclusiveMinimum: 0, maximum: 100_000, description: "Attempts per second." }),
     burst: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 1_000_000, description: "At once; default: per_second, rounded up." }),
+      Type.Integer({
+        minimum: 1,
+        maximum: 1_000_000,
+        description: "At once; default: per_second, rounded up.",
+      }),
     ),
   },
   { ...closed, title: "RateLimit" },
@@ -109,12 +121,17 @@ const RateLimit = Type.Object(
 const Retry = Type.Object(
   {
     schedule: Type.Optional(
-      Type.Array(Duration, { maxItems: 50, description: "Delays between attempts: n delays make n + 1 attempts." }),
+      Type.Array(Duration, {
+        maxItems: 50,
+        description: "Delays between attempts: n delays make n + 1 attempts.",
+      }),
     ),
     base: Type.Optional(Duration),
     factor: Type.Optional(Type.Number({ minimum: 1, maximum: 100 })),
     max: Type.Optional(Duration),
-    attempts: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, description: "The first one included." })),
+    attempts: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 100, description: "The first one included." }),
+    ),
     permanent: Type.Optional(
       Type.Array(Type.String({ maxLength: 16, examples: ["4xx", "!408", "400-404"] }), {
         maxItems: 50,
@@ -125,7 +142,8 @@ const Retry = Type.Object(
   {
     ...closed,
     title: "Retry",
-    description: "Either `schedule`, or `base`, `factor`, `max` and `attempts`: delay k is min(base * factor^k, max).",
+    description:
+      "Either `schedule`, or `base` and `attempts` with `factor` (2) and `max` (30d): delay k is min(base * factor^k, max).",
     examples: [{ schedule: ["1s", "5s", "30s"] }, { base: "1m", factor: 2, max: "1h", attempts: 5 }],
   },
 );
@@ -135,14 +153,29 @@ const CallbackUrl = Type.String({ minLength: 1, maxLength: 2_048, examples: ["ht
 const Description = Type.String({ maxLength: 1_024 });
 const Metadata = mapOf(
   { type: "string", maxLength: 1_024 },
-  { maxProperties: 50, description: "Your own names and values; hookd does not look at them.", examples: [{ team: "billing" }] },
+  {
+    maxProperties: 50,
+    description: "Your own names and values; hookd does not look at them.",
+    examples: [{ team: "billing" }],
+  },
 );
 const Headers = mapOf(
   { type: "string", maxLength: 4_096 },
-  { maxProperties: 20, description: "Sent with every request of the webhook.", examples: [{ "x-tenant": "acme" }] },
+  {
+    maxProperties: 20,
+    description: "Sent with every request of the webhook.",
+    examples: [{ "x-tenant": "acme" }],
+  },
 );
-const Timeout = Type.String({ ...Duration, description: "Of one attempt, 100ms to 30s. Default: `delivery.timeout`." });
-const ConcurrencyMax = Type.Integer({ minimum: 1, maximum: 1_024, description: "Attempts in flight at most." });
+const Timeout = Type.String({
+  ...Duration,
+  description: "Of one attempt, 100ms to 30s. Default: `delivery.timeout`.",
+});
+const ConcurrencyMax = Type.Integer({
+  minimum: 1,
+  maximum: 1_024,
+  description: "Attempts in flight at most.",
+});
 const Secret = Type.String({
   maxLength: 100,
   description: "`whsec_` and the base64 of 24-64 bytes.",
@@ -204,7 +237,9 @@ const Live = Type.Object(
     oldest_due_at: nullable(Time),
     concurrency: Type.Number({ description: "Attempts that may be in flight now." }),
     parked_until: nullable(Time),
-    success_rate: nullable(Type.Number({ description: "0 to 1, of the last 5 minutes; null without attempts." })),
+    success_rate: nullable(
+      Type.Number({ description: "0 to 1, of the last 5 minutes; null without attempts." }),
+    ),
     p50_ms: nullable(Type.Number()),
     p99_ms: nullable(Type.Number()),
     last_error: nullable(Type.Object({ at: Time, error: Type.String() }, closed)),
@@ -220,7 +255,10 @@ export const Webhook = Type.Object(
     callback_url: Type.String(),
     description: nullable(Type.String()),
     metadata: mapOf({ type: "string" }),
-    headers: mapOf({ type: "string" }, { description: "Values are masked.", examples: [{ "x-tenant": "***" }] }),
+    headers: mapOf(
+      { type: "string" },
+      { description: "Values are masked.", examples: [{ "x-tenant": "***" }] },
+    ),
     is_active: Type.Boolean(),
     disabled_reason: orNull(["user", "gone", "failing"]),
     is_paused: Type.Boolean(),
@@ -253,7 +291,11 @@ export const RotateSecret = Type.Object(
   {
     secret: Type.Optional(Secret),
     overlap: Type.Optional(
-      Type.String({ ...Duration, description: "How long the old secret signs too. Default 24h.", examples: ["24h"] }),
+      Type.String({
+        ...Duration,
+        description: "How long the old secret signs too. Default 24h.",
+        examples: ["24h"],
+      }),
     ),
   },
   { ...closed, title: "RotateSecret", examples: [{ overlap: "24h" }] },
@@ -273,7 +315,9 @@ export const Attempt = Type.Object(
     status_code: nullable(Type.Integer()),
     error: orNull(ATTEMPT_ERRORS),
     response_excerpt: nullable(
-      Type.String({ description: "Begin of the response body. Untrusted text, with what is no UTF-8 replaced." }),
+      Type.String({
+        description: "Begin of the response body. Untrusted text, with what is no UTF-8 replaced.",
+      }),
     ),
   },
   { ...closed, title: "Attempt" },
@@ -306,7 +350,9 @@ export const DeliveryWithAttempts = Type.Object(
 export const EventPublish = Type.Object(
   {
     event_id: EventId,
-    payload: Type.Unsafe<unknown>({ description: "Any JSON value. Its bytes reach the receiver exactly as sent." }),
+    payload: Type.Unsafe<unknown>({
+      description: "Any JSON value. Its bytes reach the receiver exactly as sent.",
+    }),
     event_uid: Type.Optional(EventUid),
     user_id: Type.Optional(UserIdOrAll),
   },
@@ -409,10 +455,16 @@ export const DlqAnswer = Type.Object(
 const selection = {
   ...deadFilter,
   ids: Type.Optional(Type.Array(DeliveryIdText, { minItems: 1, maxItems: 1_000 })),
-  all: Type.Optional(Type.Boolean({ description: "No filter: all of the user's, or of everyone's by an admin key." })),
+  all: Type.Optional(
+    Type.Boolean({ description: "No filter: all of the user's, or of everyone's by an admin key." }),
+  ),
   dry_run: Type.Optional(Type.Boolean({ description: "Only count." })),
 };
-const Rate = Type.Number({ exclusiveMinimum: 0, maximum: 100_000, description: "Deliveries made due per second." });
+const Rate = Type.Number({
+  exclusiveMinimum: 0,
+  maximum: 100_000,
+  description: "Deliveries made due per second.",
+});
 const selectionExample = { examples: [{ event_id: "invoice.paid", since: "2h" }] };
 export const DlqReplay = Type.Object(
   { ...selection, rate: Type.Optional(Rate) },
@@ -460,10 +512,17 @@ export const KeyCreate = Type.Object(
     name: Type.Optional(nullable(Type.String({ maxLength: 128 }))),
     expires_at: Type.Optional(nullable(Time)),
     is_admin: Type.Optional(
-      Type.Boolean({ description: "A key for every user, with every scope. Made by admin keys, without user_id and scopes." }),
+      Type.Boolean({
+        description:
+          "A key for every user, with every scope. Made by admin keys, without user_id and scopes.",
+      }),
     ),
   },
-  { ...closed, title: "KeyCreate", examples: [{ user_id: "acme", scopes: ["publish"], name: "shop backend" }] },
+  {
+    ...closed,
+    title: "KeyCreate",
+    examples: [{ user_id: "acme", scopes: ["publish"], name: "shop backend" }],
+  },
 );
 const keyFields = {
   id: KeyIdText,
@@ -490,5 +549,17 @@ export const StreamQuery = Type.Object(
   },
   closed,
 );
-export const Health = Type.Object({ status: Type.Literal("ok"), version: Type.String() }, { ...closed, title: "Health" });
+export const Health = Type.Object(
+  { status: Type.Literal("ok"), version: Type.String() },
+  { ...closed, title: "Health" },
+);
 export const Ready = Type.Object({ status: Type.Literal("ready") }, { ...closed, title: "Ready" });
+export const EventStream = Type.String({
+  description:
+    "`event: attempt` with a SettledAttempt as its data; `event: skipped` with how many a slow client missed.",
+});
+export const Metrics = Type.String({ description: "Prometheus text format." });
+export const OpenApi = Type.Unsafe<Record<string, unknown>>({
+  type: "object",
+  description: "This document.",
+});

@@ -7,6 +7,7 @@ interface SchemaPart {
   readonly type?: string | readonly string[];
   readonly properties?: Readonly<Record<string, SchemaPart>>;
   readonly items?: SchemaPart;
+  readonly additionalProperties?: unknown;
 }
 
 interface Violation {
@@ -19,6 +20,7 @@ interface Violation {
 /** Values that an error must not repeat. */
 const UNSHOWN = /^(secret|headers)/;
 const SHOWN_MAX = 60;
+const ADDITIONAL = "additionalProperties";
 
 /**
  * fastify's validator: bodies are taken as they are, never coerced, and nothing is removed. Only a query's texts become
@@ -39,7 +41,8 @@ export function compileValidator({ schema, httpPart }: { schema: unknown; httpPa
 }
 
 function readQuery(schema: SchemaPart, given: unknown): unknown {
-  const query: Record<string, unknown> = {};
+  // Without a prototype, a parameter called __proto__ is one like any other.
+  const query: Record<string, unknown> = Object.create(null);
   for (const [name, text] of Object.entries(given as Record<string, unknown>)) {
     query[name] = readText(schema.properties?.[name]?.type, text);
   }
@@ -55,16 +58,19 @@ function readText(type: SchemaPart["type"], text: unknown): unknown {
 
 /** One problem of many: an unknown field first, because it is mostly a misspelled one that is then missing. */
 function problemOf(schema: SchemaPart, value: unknown, violations: readonly Violation[]): Problem {
-  const unknown = violations.find(({ keyword }) => keyword === "additionalProperties");
+  const unknown = violations.find(
+    (one) => one.keyword === ADDITIONAL && isClosedAt(schema, one.instancePath),
+  );
   if (unknown !== undefined) {
-    const names = unknown.params["additionalProperties"] as readonly string[];
+    const names = unknown.params.additionalProperties as readonly string[];
     const known = Object.keys(schemaAt(schema, unknown.instancePath)?.properties ?? {});
     return unknownField(fieldOf(unknown.instancePath, names[0]), known);
   }
-  const violation = violations.find(({ keyword }) => keyword !== "boolean") ?? violations[0];
+  const violation =
+    violations.find(({ keyword }) => keyword !== "boolean" && keyword !== ADDITIONAL) ?? violations[0];
   if (violation === undefined) return new Problem("bad_request", "the request is not understood");
   if (violation.keyword === "required") {
-    const names = violation.params["requiredProperties"] as readonly string[];
+    const names = violation.params.requiredProperties as readonly string[];
     const field = fieldOf(violation.instancePath, names[0]);
     return new Problem("invalid_field", `${field} is missing`, { details: { field } });
   }
@@ -76,7 +82,7 @@ function problemOf(schema: SchemaPart, value: unknown, violations: readonly Viol
 
 function wording({ keyword, params, message }: Violation): string {
   if (keyword !== "enum") return message;
-  const allowed = (params["allowedValues"] as readonly unknown[]).filter((value) => value !== null);
+  const allowed = (params.allowedValues as readonly unknown[]).filter((value) => value !== null);
   return `must be one of ${allowed.join(", ")}`;
 }
 
@@ -93,7 +99,15 @@ function fieldOf(instancePath: string, last?: string): string {
 }
 
 function stepsOf(instancePath: string): string[] {
-  return instancePath.split("/").slice(1).map((step) => step.replaceAll("~1", "/").replaceAll("~0", "~"));
+  return instancePath
+    .split("/")
+    .slice(1)
+    .map((step) => step.replaceAll("~1", "/").replaceAll("~0", "~"));
+}
+
+/** A map of values is open: what is reported of it is the value that is wrong. */
+function isClosedAt(schema: SchemaPart, instancePath: string): boolean {
+  return schemaAt(schema, instancePath)?.additionalProperties === false;
 }
 
 function schemaAt(schema: SchemaPart, instancePath: string): SchemaPart | undefined {

@@ -1,6 +1,7 @@
 import { isPermanentRule } from "../domain/classify.ts";
 import { checkHeaders } from "../domain/headers.ts";
 import { Problem } from "../domain/problem.ts";
+import { RETRY_DELAY_MAX_MS } from "../domain/retry.ts";
 import { formatSecret, parseSecret } from "../domain/secret.ts";
 import { parseCallbackUrl } from "../domain/url.ts";
 import type { RateLimit, RetryPolicy, Webhook } from "../domain/webhook.ts";
@@ -13,9 +14,8 @@ import type { WebhookChange, WebhookCreate } from "./schemas.ts";
 /** Why 30 s at most: a hanging receiver holds a socket and a slot for all that time (SECURITY.md 3). */
 const TIMEOUT_MIN_MS = 100;
 const TIMEOUT_MAX_MS = 30_000;
-/** A shorter delay is a hot loop against a receiver that is down. */
-const DELAY_MIN_MS = 100;
-const DELAY_MAX_MS = 7 * 24 * 3_600_000;
+/** As in the configuration: growth that is not said, and no end to it but the longest delay there is. */
+const FACTOR = 2;
 const SECRET_BYTES = 32;
 
 type Header = readonly [name: string, value: string];
@@ -38,7 +38,10 @@ export function plainFields(context: ApiContext, body: Omit<WebhookCreate, "even
 }
 
 /** The changes that a PATCH asks for; its headers aside, because they are sealed. */
-export function plainChanges(context: ApiContext, body: WebhookChange): Partial<Plain> & { eventId?: string } {
+export function plainChanges(
+  context: ApiContext,
+  body: WebhookChange,
+): Partial<Plain> & { eventId?: string } {
   return {
     ...(body.event_id === undefined ? {} : { eventId: body.event_id }),
     ...(body.callback_url === undefined ? {} : { callbackUrl: callbackUrlOf(context, body.callback_url) }),
@@ -54,7 +57,10 @@ export function plainChanges(context: ApiContext, body: WebhookChange): Partial<
 }
 
 /** A webhook's own headers, checked. A value of `***` stands for the one that is `kept` under that name. */
-export function headersOf(given: Readonly<Record<string, string>>, kept: readonly Header[]): readonly Header[] {
+export function headersOf(
+  given: Readonly<Record<string, string>>,
+  kept: readonly Header[],
+): readonly Header[] {
   const verdict = checkHeaders(given);
   if (!verdict.ok) {
     const field = verdict.header === null ? "headers" : `headers.${verdict.header}`;
@@ -67,9 +73,13 @@ function keptValue(name: string, kept: readonly Header[]): string {
   const header = kept.find(([keptName]) => keptName === name);
   if (header !== undefined) return header[1];
   const field = `headers.${name}`;
-  throw new Problem("invalid_header", `${field} is ${MASK}, which stands for a value that the webhook has; it has none`, {
-    details: { field },
-  });
+  throw new Problem(
+    "invalid_header",
+    `${field} is ${MASK}, which stands for a value that the webhook has; it has none`,
+    {
+      details: { field },
+    },
+  );
 }
 
 /** The secret given, checked, or a new one. */
@@ -81,14 +91,14 @@ export function secretOf(context: ApiContext, given: string | undefined): string
   });
 }
 
-/** One PUT or POST over an existing webhook of the same version reads like a new one; this tells what it had. */
+/** What is sealed of a webhook; of none, nothing. */
 export function partsOf(context: ApiContext, webhook: Webhook | undefined) {
   return webhook === undefined ? { secrets: [], headers: [] } : context.sealer.open(webhook.sealed);
 }
 
 function callbackUrlOf(context: ApiContext, text: string): string {
   const { config, policy } = context;
-  const verdict = parseCallbackUrl(text, { allowHttp: config.net.allowHttp || config.dev, policy, allowLoopback: config.dev });
+  const verdict = parseCallbackUrl(text, { ...config.net, policy });
   if (verdict.ok) return verdict.url;
   throw new Problem("invalid_url", verdict.why, { details: { field: "callback_url" } });
 }
@@ -114,25 +124,23 @@ function retryOf(given: WebhookCreate["retry"]): RetryPolicy | null {
   const { schedule, base, factor, max, attempts } = given;
   const isExponential = [base, factor, max, attempts].some((value) => value !== undefined);
   if (schedule !== undefined) {
-    if (isExponential) throw invalid("retry", "has schedule beside base, factor, max or attempts: give one or the other");
+    if (isExponential)
+      throw invalid("retry", "has schedule beside base, factor, max or attempts: give one or the other");
     const delaysMs = schedule.map((text, index) => delayOf(text, `retry.schedule.${index}`));
     return { kind: "list", delaysMs };
   }
   if (!isExponential) return null;
-  if (base === undefined || factor === undefined || max === undefined || attempts === undefined) {
-    throw invalid("retry", "needs base, factor, max and attempts together, or a schedule");
+  if (base === undefined || attempts === undefined) {
+    throw invalid("retry", "needs base and attempts (and may have factor and max), or a schedule");
   }
-  return {
-    kind: "exponential",
-    baseMs: delayOf(base, "retry.base"),
-    factor,
-    maxMs: delayOf(max, "retry.max"),
-    attempts,
-  };
+  const baseMs = delayOf(base, "retry.base");
+  const maxMs = max === undefined ? RETRY_DELAY_MAX_MS : delayOf(max, "retry.max");
+  if (maxMs < baseMs) throw invalid("retry.max", "is shorter than retry.base", max);
+  return { kind: "exponential", baseMs, factor: factor ?? FACTOR, maxMs, attempts };
 }
 
 function delayOf(text: string, field: string): number {
-  return durationField(text, field, DELAY_MIN_MS, DELAY_MAX_MS);
+  return durationField(text, field, 0, RETRY_DELAY_MAX_MS);
 }
 
 function permanentOf(given: WebhookCreate["retry"]): readonly string[] | null {
@@ -140,5 +148,9 @@ function permanentOf(given: WebhookCreate["retry"]): readonly string[] | null {
   if (rules === undefined) return null;
   const wrong = rules.findIndex((rule) => !isPermanentRule(rule));
   if (wrong === -1) return rules;
-  throw invalid(`retry.permanent.${wrong}`, "must be like 4xx, 404, 400-404, or one of these with ! in front", rules[wrong]);
+  throw invalid(
+    `retry.permanent.${wrong}`,
+    "must be like 4xx, 404, 400-404, or one of these with ! in front",
+    rules[wrong],
+  );
 }

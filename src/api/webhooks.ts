@@ -63,7 +63,7 @@ export function webhookRoutes(api: Api, context: ApiContext): void {
       // Checked before the look-up, so that bad input costs none.
       plainFields(context, body);
       if (body.secret !== undefined) secretOf(context, body.secret);
-      return inTurn(`${userId} ${body.event_id}`, async () => {
+      return inTurn(turnOf(userId, body.event_id), async () => {
         const before = await webhookOf(userId, body.event_id);
         const kept = partsOf(context, before);
         // Replacing without a secret keeps the ones there are: a repeated PUT must not break the receiver.
@@ -74,7 +74,8 @@ export function webhookRoutes(api: Api, context: ApiContext): void {
         const { webhook, created } = await engine.putWebhook(fieldsOf(body, userId, { secrets, headers }));
         registry.invalidateUser(userId);
         if (created) reply.code(201).header("location", `/v1/webhooks/${render.webhookId(webhook.id)}`);
-        return render.webhook(webhook, isKept || (!created && body.secret !== undefined) ? {} : { secret });
+        const isShown = created || (!isKept && body.secret === undefined);
+        return render.webhook(webhook, isShown ? { secret: secrets[0]?.secret } : {});
       });
     },
   });
@@ -82,7 +83,13 @@ export function webhookRoutes(api: Api, context: ApiContext): void {
   api.route({
     method: "GET",
     url: "/webhooks",
-    config: { operationId: "listWebhooks", summary: "List webhooks, newest first", tag, scope: "read" },
+    config: {
+      operationId: "listWebhooks",
+      summary: "List webhooks, newest first",
+      tag,
+      scope: "read",
+      problems: ["not_found", "invalid_cursor"],
+    },
     schema: {
       querystring: Type.Object(
         {
@@ -117,7 +124,13 @@ export function webhookRoutes(api: Api, context: ApiContext): void {
   api.route({
     method: "GET",
     url: "/webhooks/:id",
-    config: { operationId: "getWebhook", summary: "A webhook, and what its lane is doing", tag, scope: "read", problems: ["not_found"] },
+    config: {
+      operationId: "getWebhook",
+      summary: "A webhook, and what its lane is doing",
+      tag,
+      scope: "read",
+      problems: ["not_found"],
+    },
     schema: { params, response: { 200: schemas.Webhook } },
     async handler(request) {
       const webhook = await seenWebhook(context, keyOf(request), request.params.id);
@@ -168,7 +181,13 @@ export function webhookRoutes(api: Api, context: ApiContext): void {
   api.route({
     method: "GET",
     url: "/webhooks/:id/secret",
-    config: { operationId: "getWebhookSecret", summary: "The signing secrets", tag, scope: "manage", problems: ["not_found"] },
+    config: {
+      operationId: "getWebhookSecret",
+      summary: "The signing secrets",
+      tag,
+      scope: "manage",
+      problems: ["not_found"],
+    },
     schema: { params, response: { 200: schemas.Secrets } },
     async handler(request, reply) {
       const webhook = await seenWebhook(context, keyOf(request), request.params.id);
@@ -191,7 +210,8 @@ export function webhookRoutes(api: Api, context: ApiContext): void {
     schema: { params, body: schemas.RotateSecret, response: { 200: schemas.Secrets } },
     async handler(request, reply) {
       const overlap = request.body.overlap;
-      const overlapMs = overlap === undefined ? OVERLAP_MS : durationField(overlap, "overlap", 0, OVERLAP_MAX_MS);
+      const overlapMs =
+        overlap === undefined ? OVERLAP_MS : durationField(overlap, "overlap", 0, OVERLAP_MAX_MS);
       const secret = secretOf(context, request.body.secret);
       const key = keyOf(request);
       const parts: { after: SealedParts | null } = { after: null };
@@ -272,8 +292,9 @@ export function webhookRoutes(api: Api, context: ApiContext): void {
   }
 
   /** Reads, changes and forgets what was cached, without another change of the same webhook in between. */
-  function changed(key: ApiKey, id: string, changesOf: (webhook: Webhook) => WebhookChanges): Promise<Webhook> {
-    return inTurn(id, async () => {
+  async function changed(key: ApiKey, id: string, changesOf: (webhook: Webhook) => WebhookChanges) {
+    const { userId, eventId } = await seenWebhook(context, key, id);
+    return inTurn(turnOf(userId, eventId), async () => {
       const before = await seenWebhook(context, key, id);
       const after = await engine.updateWebhook(before.id, changesOf(before));
       registry.invalidateUser(after.userId);
@@ -295,6 +316,11 @@ export function webhookRoutes(api: Api, context: ApiContext): void {
       secrets: live.map(({ secret, expiresAt }) => ({ secret, expires_at: timeOrNull(expiresAt) })),
     };
   }
+}
+
+/** Neither name can hold a space. */
+function turnOf(userId: string, eventId: string): string {
+  return `${userId} ${eventId}`;
 }
 
 /** The new secret first; those before it end after the overlap, or when they were to end anyway. */

@@ -16,7 +16,9 @@ export interface BreakerPolicy {
 /** The outcomes are the bits of one 32-bit word. */
 export const BREAKER_WINDOW_MAX = 32;
 
-/** How far a probe's time is drawn from its mean, either way: a thousand lanes that broke at once probe apart. */
+/**
+ * How far a probe's time is drawn from its mean, either way: a thousand lanes that broke at once probe apart.
+ */
 const PROBE_SPREAD = 0.5;
 
 /**
@@ -26,8 +28,8 @@ const PROBE_SPREAD = 0.5;
  *                                          | ^
  *                                          +-+ a probe failed: the next one waits twice as long
  *
- * Open, the lane sends nothing but probes, each at `probeAt` or later. The outcome of an attempt that was in flight
- * when the breaker opened comes before `probeAt`, and so is known not to be a probe's.
+ * Open, the lane sends nothing but probes, each at `probeAt` or later. The outcome of an attempt that was in
+ * flight when the breaker opened comes before `probeAt`, and so is known not to be a probe's.
  */
 export interface Breaker {
   isOpen: boolean;
@@ -68,8 +70,8 @@ export function recordSuccess(state: Breaker): BreakerTransition {
 }
 
 /**
- * A permanent failure (a 404, say): the receiver answers, so the breaker counts it as health and closes. It is no
- * success: `failingSince` stays, or starts.
+ * A permanent failure (a 404, say): the receiver answers, so the breaker counts it as health and closes. It
+ * is no success: `failingSince` stays, or starts.
  */
 export function recordPermanent(state: Breaker, now: number): BreakerTransition {
   state.failingSince ??= now;
@@ -77,8 +79,8 @@ export function recordPermanent(state: Breaker, now: number): BreakerTransition 
 }
 
 /**
- * A transient failure of one attempt. Retries of one delivery count once towards `consecutive`, so that one poisoned
- * delivery does not stop its lane; they count each towards the window. `random` gives [0, 1).
+ * A transient failure of one attempt. Retries of one delivery count once towards `consecutive`, so that one
+ * poisoned delivery does not stop its lane; they count each towards the window. `random` gives [0, 1).
  */
 export function recordFailure(
   state: Breaker,
@@ -107,8 +109,8 @@ export function recordFailure(
 }
 
 /**
- * Whether an open breaker lets a probe go now. A `probeAt` further ahead than any draw can be means that the wall clock
- * was set back: then the probe goes, rather than the lane waiting for the clock to catch up.
+ * Whether an open breaker lets a probe go now. A `probeAt` further ahead than any draw can be means that the
+ * wall clock was set back: then the probe goes, rather than the lane waiting for the clock to catch up.
  */
 export function isProbeDue(state: Breaker, policy: BreakerPolicy, now: number): boolean {
   if (now >= state.probeAt) return true;

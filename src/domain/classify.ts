@@ -8,16 +8,18 @@ const STATUS_MAX = 599;
 const RULE = /^!?(?:([345])xx|([345]\d\d)(?:-([345]\d\d))?)$/;
 
 /**
- * One entry of `retry.permanent`: a class (`4xx`), a status (`404`), a range with both ends (`400-404`), or one of
- * these negated (`!408`). Only 300-599: a 2xx is success and the rest is never permanent, so a rule would do nothing.
+ * One entry of `retry.permanent`: a class (`4xx`), a status (`404`), a range with both ends (`400-404`), or
+ * one of these negated (`!408`). Only 300-599: a 2xx is success and the rest is never permanent, so a rule
+ * would do nothing.
  */
 export function isPermanentRule(text: string): boolean {
   return parseRule(text) !== null;
 }
 
 /**
- * The function that a `retry.permanent` list stands for. Entries apply in order, so later ones win; what none names is
- * tried again. One table look-up per call: compile once per webhook. Throws an Error that names an invalid entry.
+ * The function that a `retry.permanent` list stands for. Entries apply in order, so later ones win; what none
+ * names is tried again. One table look-up per call: compile once per webhook. Throws an Error that names an
+ * invalid entry.
  */
 export function compilePermanent(list: readonly string[]): IsPermanent {
   const table = new Uint8Array(STATUS_MAX - STATUS_MIN + 1);
@@ -34,8 +36,9 @@ export function compilePermanent(list: readonly string[]): IsPermanent {
 }
 
 /**
- * What a final status line means for its delivery (DESIGN.md section 4). 2xx is success and 410 is `gone`, whatever the
- * list says; then the list; all else is tried again, 3xx (never followed), a final 1xx and 600 upwards included.
+ * What a final status line means for its delivery (DESIGN.md section 4). 2xx is success and 410 is `gone`,
+ * whatever the list says; then the list; all else is tried again, 3xx (never followed), a final 1xx and 600
+ * upwards included.
  */
 export function classifyStatus(status: number, isPermanent: IsPermanent): Verdict {
   if (status >= 200 && status <= 299) return "success";
@@ -60,7 +63,9 @@ function parseRule(text: string): { first: number; last: number; isPermanent: bo
 export const RETRY_AFTER_MIN_MS = 1000;
 export const RETRY_AFTER_MAX_MS = 24 * 60 * 60 * 1000;
 
-/** Longer than the longest date (`Wednesday, 09-Nov-94 08:49:37 GMT`, 34): what exceeds it is junk, unread. */
+/**
+ * Longer than the longest date (`Wednesday, 09-Nov-94 08:49:37 GMT`, 34): what exceeds it is junk, unread.
+ */
 const TEXT_MAX = 64;
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -75,10 +80,11 @@ const RFC_850 =
 const ASCTIME = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) ([A-Z][a-z]{2}) ([ \d]\d) (\d\d):(\d\d):(\d\d) (\d{4})$/;
 
 /**
- * The wait that a `Retry-After` header asks for (RFC 9110 section 10.2.3), in ms from `nowMs` (wall clock), clamped to
- * 1 s ... 24 h. Whole seconds, or a date in any of the three forms of RFC 9110 section 5.6.7; the weekday is not checked
- * against the date. `0` asks for a retry soon: 1 s. Null, "nothing was asked", for junk and for a date that is not in
- * the future: the receiver's clock may be behind ours, and the schedule is the better guess.
+ * The wait that a `Retry-After` header asks for (RFC 9110 section 10.2.3), in ms from `nowMs` (wall clock),
+ * clamped to 1 s ... 24 h. Whole seconds, or a date in any of the three forms of RFC 9110 section 5.6.7; the
+ * weekday is not checked against the date. `0` asks for a retry soon: 1 s. Null, "nothing was asked", for
+ * junk and for a date that is not in the future: the receiver's clock may be behind ours, and the schedule is
+ * the better guess.
  */
 export function parseRetryAfter(value: string, nowMs: number): number | null {
   if (value.length > TEXT_MAX) return null;

@@ -1,4 +1,7 @@
-/** Cost beyond this many quanta is forgiven: it bounds how long a user waits, and the turns that pay a debt off. */
+/**
+ * Cost beyond this many quanta is forgiven: it bounds how long a user waits, and the turns that pay a debt
+ * off.
+ */
 const DEBT_QUANTA_MAX = 16;
 
 /** Whose turn it is: serve up to `quantum` of this lane, then charge what it came to. */
@@ -26,16 +29,19 @@ interface UserNode<K> {
 }
 
 /**
- * Deficit round robin over users, each with a FIFO of its ready lanes. Users stand in a ring; a turn gives a user one
- * quantum and lasts until it is spent. Cost is charged after the fact, so a turn may be overdrawn: the debt is paid by
- * the turns that follow. What is left when a user has no lane ready is lost: nobody saves up.
+ * Deficit round robin over users, each with a FIFO of its ready lanes. Users stand in a ring; a turn gives a
+ * user one quantum and lasts until it is spent. Cost is charged after the fact, so a turn may be overdrawn:
+ * the debt is paid by the turns that follow. What is left when a user has no lane ready is lost: nobody saves
+ * up.
  *
- * A lane stays queued, behind its user's others, until `remove`. After `next` the caller charges what it spent, and
- * removes the lane where it has nothing more to do; doing neither ends the user's turn, so the ring moves on always.
- * A user without lanes leaves the ring when its turn comes and its debt is paid: idle users cost nothing.
+ * A lane stays queued, behind its user's others, until `remove`. After `next` the caller charges what it
+ * spent, and removes the lane where it has nothing more to do; doing neither ends the user's turn, so the
+ * ring moves on always. A user without lanes leaves the ring when its turn comes and its debt is paid: idle
+ * users cost nothing.
  *
- * Every operation is O(1), amortised over the operations that put a user in the ring or in debt. With all users
- * backlogged and no cost above 16 quanta, service of any two differs by at most a quantum and the largest cost.
+ * Every operation is O(1), amortised over the operations that put a user in the ring or in debt. With all
+ * users backlogged and no cost above 16 quanta, service of any two differs by at most a quantum and the
+ * largest cost.
  */
 export class FairQueue<K> {
   /** Ready lanes. */
@@ -103,7 +109,9 @@ export class FairQueue<K> {
     return null;
   }
 
-  /** Books what serving a user came to. A user that is not in the ring competes with nobody, and owes nothing. */
+  /**
+   * Books what serving a user came to. A user that is not in the ring competes with nobody, and owes nothing.
+   */
   charge(userId: string, cost: number): void {
     const user = this.#users.get(userId);
     if (user === undefined || !(cost > 0)) return;

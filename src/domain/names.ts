@@ -1,6 +1,6 @@
 /**
- * The grammar of the names that users choose (DESIGN.md section 1). Each test is anchored and linear in the length of
- * the text, so hostile input costs nothing.
+ * The grammar of the names that users choose (DESIGN.md section 1). Each test is anchored and linear in the
+ * length of the text, so hostile input costs nothing.
  */
 const USER_ID = /^[A-Za-z0-9_-]{1,64}$/;
 const EVENT_UID = /^[A-Za-z0-9_-]{1,64}$/;
@@ -24,8 +24,8 @@ export function isReservedEventId(eventId: string): boolean {
 }
 
 /**
- * The identity of one event: 1-64 of `[A-Za-z0-9_-]`. No dot: it is signed as `id.timestamp.body`, and with a dot two
- * different triples could sign alike (SECURITY.md section 5).
+ * The identity of one event: 1-64 of `[A-Za-z0-9_-]`. No dot: it is signed as `id.timestamp.body`, and with a
+ * dot two different triples could sign alike (SECURITY.md section 5).
  */
 export function isEventUid(text: string): boolean {
   return EVENT_UID.test(text);

@@ -1,10 +1,11 @@
 const LIMIT_START = 2;
 
 /**
- * How many attempts a lane may have in flight, learned from their outcomes: TCP's congestion window, with attempts for
- * segments. It starts at 2 and grows by one with each success (slow start: it doubles with each window) until the first
- * timeout; from then on by one per window of `limit` successes. A timeout halves it, and then the next `limit - 1`
- * outcomes only pass by: attempts that flew together and timed out together are one signal, not many.
+ * How many attempts a lane may have in flight, learned from their outcomes: TCP's congestion window, with
+ * attempts for segments. It starts at 2 and grows by one with each success (slow start: it doubles with each
+ * window) until the first timeout; from then on by one per window of `limit` successes. A timeout halves it,
+ * and then the next `limit - 1` outcomes only pass by: attempts that flew together and timed out together are
+ * one signal, not many.
  */
 export interface Ramp {
   /** An integer, 1 at least. */
@@ -22,7 +23,10 @@ export function createRamp(): Ramp {
   return { limit: LIMIT_START, isSlowStart: true, isProven: false, successes: 0, cooldown: 0 };
 }
 
-/** An attempt ended well. `max` is the lane's `concurrency_max`; a limit above it (it was lowered) comes down at once. */
+/**
+ * An attempt ended well. `max` is the lane's `concurrency_max`; a limit above it (it was lowered) comes down
+ * at once.
+ */
 export function rampSuccess(state: Ramp, max: number): void {
   state.isProven = true;
   if (state.cooldown > 0) {

@@ -1,11 +1,13 @@
 import type { RateLimit } from "./webhook.ts";
 
-/** A millionth of a token counts as none: sums of fractions must not make a token that is due look missing. */
+/**
+ * A millionth of a token counts as none: sums of fractions must not make a token that is due look missing.
+ */
 const TOLERANCE = 1e-6;
 
 /**
- * A token bucket on monotonic ms: over any interval of T seconds at most `perSecond * T + burst` tokens are given. It
- * starts full. Between calls it holds a count and a time, so an idle lane costs nothing.
+ * A token bucket on monotonic ms: over any interval of T seconds at most `perSecond * T + burst` tokens are
+ * given. It starts full. Between calls it holds a count and a time, so an idle lane costs nothing.
  */
 export interface Bucket {
   readonly perSecond: number;
@@ -29,7 +31,9 @@ export function takeTokens(bucket: Bucket, want: number, nowMono: number): numbe
   return taken;
 }
 
-/** Earliest monotonic time, rounded up to whole ms, at which one token is there; `nowMono` if it is there now. */
+/**
+ * Earliest monotonic time, rounded up to whole ms, at which one token is there; `nowMono` if it is there now.
+ */
 export function nextTokenAtMono(bucket: Bucket, nowMono: number): number {
   refill(bucket, nowMono);
   const missing = 1 - bucket.tokens;

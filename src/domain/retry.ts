@@ -1,6 +1,8 @@
 import type { RetryPolicy } from "./webhook.ts";
 
-/** Longest delay, ms: 30 days. Longer than any `delivery.age_max` in use, and no sum of times overflows by it. */
+/**
+ * Longest delay, ms: 30 days. Longer than any `delivery.age_max` in use, and no sum of times overflows by it.
+ */
 export const RETRY_DELAY_MAX_MS = 30 * 24 * 60 * 60 * 1000;
 
 /** How many attempts one round of a delivery may use; 1 at least. */
@@ -10,9 +12,9 @@ export function attemptsMax(policy: RetryPolicy): number {
 }
 
 /**
- * Whole milliseconds to wait after `attemptsInRound` failed attempts, or null when they are used up. Drawn evenly from
- * [d, (1 + jitter) d], d being the schedule's delay rounded up to whole milliseconds: jitter never makes a retry early.
- * Clamped to 30 days after the draw. `random` gives [0, 1).
+ * Whole milliseconds to wait after `attemptsInRound` failed attempts, or null when they are used up. Drawn
+ * evenly from [d, (1 + jitter) d], d being the schedule's delay rounded up to whole milliseconds: jitter
+ * never makes a retry early. Clamped to 30 days after the draw. `random` gives [0, 1).
  */
 export function retryDelayMs(
   policy: RetryPolicy,

@@ -1,9 +1,9 @@
 import { isReservedEventId } from "./names.ts";
 
 /**
- * Every pattern that matches an event id, most specific first: `a.b.c` gives `a.b.c`, `a.b.*`, `a.*`, `*`. A user has
- * at most one webhook per pattern, so routing is a look-up of each in turn. hookd's own names are never matched by `*`:
- * who wants them says so (`hookd.*`).
+ * Every pattern that matches an event id, most specific first: `a.b.c` gives `a.b.c`, `a.b.*`, `a.*`, `*`. A
+ * user has at most one webhook per pattern, so routing is a look-up of each in turn. hookd's own names are
+ * never matched by `*`: who wants them says so (`hookd.*`).
  */
 export function matchCandidates(eventId: string): readonly string[] {
   const candidates = [eventId];

@@ -30,7 +30,8 @@ export class SealError extends Error {
 /** Encrypts. A nonce must never be used twice with one key: 12 fresh random bytes each time. */
 export function seal(key: Uint8Array, nonce: Uint8Array, plaintext: Uint8Array): Uint8Array {
   checkKey(key);
-  if (nonce.length !== NONCE_BYTES) throw new TypeError(`a nonce has ${NONCE_BYTES} bytes, not ${nonce.length}`);
+  if (nonce.length !== NONCE_BYTES)
+    throw new TypeError(`a nonce has ${NONCE_BYTES} bytes, not ${nonce.length}`);
   const head = headOf(key);
   const cipher = createCipheriv("aes-256-gcm", key, nonce, { authTagLength: TAG_BYTES });
   cipher.setAAD(head);
@@ -41,11 +42,17 @@ export function seal(key: Uint8Array, nonce: Uint8Array, plaintext: Uint8Array):
 export function open(key: Uint8Array, sealed: Uint8Array): Uint8Array {
   checkKey(key);
   if (sealed.length < HEAD_BYTES + NONCE_BYTES + TAG_BYTES || sealed[0] !== FORMAT) {
-    throw new SealError("damaged", "the sealed bytes are cut off, or of a format that this version does not know");
+    throw new SealError(
+      "damaged",
+      "the sealed bytes are cut off, or of a format that this version does not know",
+    );
   }
   const head = headOf(key);
   if (!head.equals(sealed.subarray(0, HEAD_BYTES))) {
-    throw new SealError("wrong_key", "the bytes were sealed under another master key; give the one in use then");
+    throw new SealError(
+      "wrong_key",
+      "the bytes were sealed under another master key; give the one in use then",
+    );
   }
   const nonceEnd = HEAD_BYTES + NONCE_BYTES;
   const tagStart = sealed.length - TAG_BYTES;
@@ -57,7 +64,10 @@ export function open(key: Uint8Array, sealed: Uint8Array): Uint8Array {
   try {
     return Buffer.concat([decipher.update(sealed.subarray(nonceEnd, tagStart)), decipher.final()]);
   } catch {
-    throw new SealError("damaged", "the sealed bytes do not pass their check: the store was changed or is damaged");
+    throw new SealError(
+      "damaged",
+      "the sealed bytes do not pass their check: the store was changed or is damaged",
+    );
   }
 }
 

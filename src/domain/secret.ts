@@ -7,8 +7,8 @@ const PREFIX = "whsec_";
 const TEXT_MAX = PREFIX.length + 88;
 
 /**
- * The key bytes of `whsec_` + base64 (Standard Webhooks), or null. The base64 must be canonical (padded, standard
- * alphabet, no loose bits): `x-signature` is keyed with the text, so one key must have one text.
+ * The key bytes of `whsec_` + base64 (Standard Webhooks), or null. The base64 must be canonical (padded,
+ * standard alphabet, no loose bits): `x-signature` is keyed with the text, so one key must have one text.
  */
 export function parseSecret(text: string): Uint8Array | null {
   if (text.length > TEXT_MAX || !text.startsWith(PREFIX)) return null;

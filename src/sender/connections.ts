@@ -1,3 +1,4 @@
+import type { EventEmitter } from "node:events";
 import type { Socket } from "node:net";
 import { Client } from "undici";
 import type { Dial, Dialer, Endpoint } from "./connector.ts";
@@ -43,7 +44,9 @@ export class Connection {
     this.client = new Client(endpoint.origin, {
       ...CLIENT_OPTIONS,
       connect: (_options, callback) => {
-        this.#connect((error, socket) => (socket === null ? callback(error as Error, null) : callback(null, socket)));
+        this.#connect((error, socket) =>
+          socket === null ? callback(error as Error, null) : callback(null, socket),
+        );
       },
     });
     this.client.on("disconnect", () => {
@@ -52,7 +55,8 @@ export class Connection {
       if (this.isIdle) onIdleLost(this);
     });
     // undici emits this when a handler throws. Ours do not; and if, the attempt still has its deadline.
-    this.client.on("error", () => {});
+    const emitter: EventEmitter = this.client;
+    emitter.on("error", () => {});
   }
 
   close(): Promise<void> {
@@ -76,13 +80,14 @@ export class Connection {
  * longest idle one is closed when there are more than the limit.
  */
 export class Connections {
+  isClosed = false;
   readonly #dialer: Dialer;
   readonly #idleMax: number;
   readonly #idleByOrigin = new Map<string, Connection[]>();
   /** In the order in which they became idle. */
   readonly #idle = new Set<Connection>();
   readonly #taken = new Set<Connection>();
-  readonly #onIdleLost = (connection: Connection): void => this.#removeIdle(connection, true);
+  readonly #onIdleLost = (connection: Connection): void => this.#closeIdle(connection);
 
   constructor(dialer: Dialer, idleMax: number) {
     this.#dialer = dialer;
@@ -139,7 +144,9 @@ export class Connections {
     void connection.close();
   }
 
+  /** For good: nothing may be taken or opened afterwards. */
   async closeAll(): Promise<void> {
+    this.isClosed = true;
     const all = [...this.#idle, ...this.#taken];
     this.#idle.clear();
     this.#taken.clear();
@@ -150,18 +157,18 @@ export class Connections {
 
   #closeOldest(): void {
     for (const oldest of this.#idle) {
-      this.#removeIdle(oldest, true);
+      this.#closeIdle(oldest);
       return;
     }
   }
 
-  #removeIdle(connection: Connection, isClosing: boolean): void {
+  #closeIdle(connection: Connection): void {
     connection.isIdle = false;
     this.#idle.delete(connection);
     const stack = this.#idleByOrigin.get(connection.endpoint.origin);
     const index = stack?.lastIndexOf(connection) ?? -1;
     if (index >= 0) stack?.splice(index, 1);
     if (stack?.length === 0) this.#idleByOrigin.delete(connection.endpoint.origin);
-    if (isClosing) void connection.close();
+    void connection.close();
   }
 }

@@ -1,6 +1,12 @@
 import { readFileSync } from "node:fs";
 import { connect as connectTcp, isIP, type Socket, type TcpNetConnectOpts } from "node:net";
-import { connect as connectTls, createSecureContext, rootCertificates, type SecureContext, TLSSocket } from "node:tls";
+import {
+  connect as connectTls,
+  createSecureContext,
+  rootCertificates,
+  type SecureContext,
+  TLSSocket,
+} from "node:tls";
 import { LRUCache } from "lru-cache";
 import type { AddressPolicy } from "../domain/address.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -54,7 +60,8 @@ export class Dialer {
   /** Throws if the CA file cannot be read or parsed. */
   constructor(options: DialerOptions) {
     this.options = options;
-    const ca = options.caFile === null ? {} : { ca: [...rootCertificates, readFileSync(options.caFile, "utf8")] };
+    const ca =
+      options.caFile === null ? {} : { ca: [...rootCertificates, readFileSync(options.caFile, "utf8")] };
     // Made once: with roots of its own, each connection would parse 150 certificates.
     this.secureContext = createSecureContext({ ...ca, minVersion: "TLSv1.2" });
   }
@@ -115,14 +122,19 @@ export class Dial implements Watched {
   #vet(addresses: readonly string[]): void {
     for (const address of addresses) {
       const verdict = this.#dialer.options.policy.check(address);
-      if (!verdict.ok) return this.#fail(new SendFailure("blocked", `${this.#endpoint.host}: ${verdict.why}`));
+      if (!verdict.ok) {
+        this.#refuse(verdict.why);
+        return;
+      }
     }
     this.#connect(dialled(addresses));
   }
 
   #connect(addresses: readonly string[]): void {
     this.#enter("connecting", CONNECT_MS);
-    const socket = this.#endpoint.isTls ? this.#openTls(addresses) : connectTcp(tcpOptions(this.#endpoint, addresses));
+    const socket = this.#endpoint.isTls
+      ? this.#openTls(addresses)
+      : connectTcp(tcpOptions(this.#endpoint, addresses));
     this.#socket = socket;
     socket.once("connect", () => this.#connected(socket));
     // Stays for the socket's life: an error event that nobody hears would end the thread.
@@ -151,8 +163,8 @@ export class Dial implements Watched {
     if (this.#phase !== "connecting") return;
     // Cannot differ from what was vetted; if it ever does, nothing is sent.
     const verdict = this.#dialer.options.policy.check(socket.remoteAddress ?? "");
-    if (!verdict.ok) return this.#fail(new SendFailure("blocked", `${this.#endpoint.host}: ${verdict.why}`));
-    if (socket instanceof TLSSocket) this.#enter("securing", TLS_MS);
+    if (!verdict.ok) this.#refuse(verdict.why);
+    else if (socket instanceof TLSSocket) this.#enter("securing", TLS_MS);
     else this.#succeed(socket);
   }
 
@@ -175,6 +187,10 @@ export class Dial implements Watched {
   #succeed(socket: Socket): void {
     this.#end();
     this.#callback(null, socket);
+  }
+
+  #refuse(why: string): void {
+    this.#fail(new SendFailure("blocked", `${this.#endpoint.host}: ${why}`));
   }
 
   #fail(failure: SendFailure): void {

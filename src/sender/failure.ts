@@ -1,3 +1,4 @@
+import { errors } from "undici";
 import type { AttemptError } from "../domain/delivery.ts";
 
 /**
@@ -28,8 +29,20 @@ const OWN_CODES = new Set([
   "UND_ERR_INVALID_ARG",
   "UND_ERR_NOT_SUPPORTED",
 ]);
-const RESET_CODES = new Set(["ECONNRESET", "EPIPE", "ECONNABORTED", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"]);
-const PROTOCOL_CODES = new Set(["UND_ERR_RES_CONTENT_LENGTH_MISMATCH", "UND_ERR_RES_EXCEEDED_MAX_SIZE", "ERR_ASSERTION"]);
+const RESET_CODES = new Set([
+  "ECONNRESET",
+  "EPIPE",
+  "ECONNABORTED",
+  "ETIMEDOUT",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+]);
+/** undici raises an assertion for a status below 100. */
+const PROTOCOL_CODES = new Set([
+  "UND_ERR_RES_CONTENT_LENGTH_MISMATCH",
+  "UND_ERR_RES_EXCEEDED_MAX_SIZE",
+  "ERR_ASSERTION",
+]);
 
 /** A failure on a socket that was dialled: undici's, Node's or OpenSSL's error to one of ours. */
 export function requestFailure(error: unknown): SendFailure {
@@ -47,8 +60,7 @@ export function connectFailure(phase: "connect" | "tls", error: unknown): SendFa
 
 function requestKind(code: string, error: unknown): AttemptError {
   if (code === "UND_ERR_HEADERS_OVERFLOW") return "too_large";
-  // undici names its parser's errors HPE_*, and raises an assertion for a status below 100.
-  if (code.startsWith("HPE_") || PROTOCOL_CODES.has(code)) return "protocol";
+  if (error instanceof errors.HTTPParserError || PROTOCOL_CODES.has(code)) return "protocol";
   // "bad response": a 100 that was not asked for, or a response without request; "bad upgrade": a 101.
   if (code === "UND_ERR_SOCKET") return messageOf(error).startsWith("bad ") ? "protocol" : "reset";
   if (RESET_CODES.has(code)) return "reset";

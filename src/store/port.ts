@@ -27,9 +27,15 @@ export interface Store {
   /** Work that waits for a quiet moment, one bounded slice of it. True when more waits. */
   maintain(): Promise<boolean>;
 
-  /** Oldest open deliveries of a lane that were queued before `queuedBefore`: they end as expired. Not leased ones. */
+  /**
+   * Ends as expired what was queued before `queuedBefore`, of the `limit` oldest due deliveries that are not leased in
+   * each of the lane's two queues. (A later due one was queued later, or will be among them soon.)
+   */
   expire(webhookId: WebhookId, queuedBefore: number, limit: number, now: number): Promise<LaneChange>;
-  /** Deletes what ended before the bounds, one slice; the number of deliveries deleted, and whether more waits. */
+  /**
+   * Deletes what ended before the bounds, one slice: deliveries, tombstones that no delivery needs (as old as a success
+   * may be) and ended jobs (as old as a dead delivery may be). How many deliveries, and whether more waits.
+   */
   prune(bounds: PruneBounds, limit: number): Promise<{ deleted: number; hasMore: boolean }>;
 
   /** Starts a new round of a dead delivery. Null: it is not dead. */
@@ -44,7 +50,10 @@ export interface Store {
   /** By the publisher's uid as long as it is remembered. */
   findEvent(key: DedupeKey): Promise<EventSeq | null>;
   getEvent(event: EventSeq, deliveriesMax: number): Promise<StoredEvent | null>;
-  /** From kept counts; examines no delivery unless the filter has times or an event id. */
+  /**
+   * From kept counts; examines no delivery unless the filter has times or an event id. The event of a group is what its
+   * webhook is registered for, which may be a pattern.
+   */
   deadGroups(filter: DeliveryFilter, by: readonly GroupKey[]): Promise<readonly DeadGroup[]>;
 
   insertWebhook(webhook: Webhook): Promise<Webhook | null>;
@@ -74,8 +83,8 @@ export interface Store {
   stepJob(id: JobId, limit: number, context: StepContext): Promise<JobStep>;
   cancelJob(id: JobId, now: number): Promise<boolean>;
 
-  /** Forgets uids that were given before `before`, in whole generations. */
-  forgetUids(before: number): Promise<void>;
+  /** Forgets uids that were given before `before`, in whole generations, one slice. True when more waits. */
+  forgetUids(before: number): Promise<boolean>;
   /** A small value by name (clock watermark, last archive...). */
   putSetting(name: string, value: string): Promise<void>;
   getSetting(name: string): Promise<string | null>;

@@ -329,6 +329,8 @@ describe("what an operator can open", () => {
 
   it("judges NAT64 by the IPv4 address inside when told to", () => {
     const policy = setup({ nat64: true, allowLoopback: true, allow: ["10.0.0.0/8"], own: ["9.9.9.9"] });
+    expect(policy.check("64:ff9b::9.9.9.9").ok).toBe(false);
+    expect(policy.check("64:ff9b::9.9.9.8").ok).toBe(true);
     fc.assert(
       fc.property(anyV4, (word) => {
         const text = v6Long(EMBEDDINGS.nat64!(BigInt(word)));

@@ -22,8 +22,7 @@ function oracle(list: readonly string[], eventId: string): string | null {
   if (list.includes(eventId)) return eventId;
   for (let length = eventId.length; length > 0; length -= 1) {
     const prefix = `${eventId.slice(0, length)}.*`;
-    if (eventId.slice(0, length + 1).endsWith(".") && eventId[length] === "." && list.includes(prefix))
-      return prefix;
+    if (eventId[length] === "." && list.includes(prefix)) return prefix;
   }
   return list.includes("*") && !eventId.startsWith("hookd.") ? "*" : null;
 }

@@ -47,10 +47,13 @@ export function openDatabase(path: string): Db {
   }
 }
 
+export function isDiskFull(error: unknown): boolean {
+  return error instanceof Database.SqliteError && error.code === "SQLITE_FULL";
+}
+
 /** Turns SQLite's errors into what callers act on; anything else is a bug and stays as it is. */
 export function storeProblem(error: unknown): unknown {
-  if (!(error instanceof Database.SqliteError)) return error;
-  if (error.code === "SQLITE_FULL") {
+  if (isDiskFull(error)) {
     return new Problem(
       "disk_full",
       "the disk is full: nothing was stored; free space in the data directory",
@@ -60,6 +63,7 @@ export function storeProblem(error: unknown): unknown {
       },
     );
   }
+  if (!(error instanceof Database.SqliteError)) return error;
   if (error.code.startsWith("SQLITE_IOERR") || error.code.startsWith("SQLITE_CORRUPT")) {
     return new StoreFailure(`the database cannot be written: ${error.code}: ${error.message}`, error);
   }
@@ -85,7 +89,12 @@ function assertVersion(db: Db): void {
 
 /** Reads back what a commit will do, after a first write: the setting is silently lowered otherwise. */
 function assertDurable(db: Db): void {
-  db.prepare("insert or replace into setting(name, value) values ('opened', ?)").run(String(process.pid));
+  try {
+    db.prepare("insert or replace into setting(name, value) values ('opened', ?)").run(String(process.pid));
+  } catch (error) {
+    // A full disk must not keep hookd from starting: it reads, refuses events, and goes on when there is room.
+    if (!isDiskFull(error)) throw error;
+  }
   const synchronous = db.pragma("synchronous", { simple: true });
   const journal = db.pragma("journal_mode", { simple: true });
   const locking = db.pragma("locking_mode", { simple: true });

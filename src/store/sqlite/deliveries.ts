@@ -1,3 +1,4 @@
+import { setImmediate as turn } from "node:timers/promises";
 import {
   ATTEMPT_ERRORS,
   type Attempt,
@@ -13,7 +14,16 @@ import type { Paged, StoredEvent } from "../port.ts";
 import type { Db, Statement } from "./database.ts";
 import { DEAD, type Hot, type HotRow, reasonOfSlot, slotOf } from "./hot.ts";
 import { contentTypeOf, hotFromJournal, type Journal, type JournalEvent } from "./journal.ts";
+import { newestFirst, type ReadPage } from "./newest-first.ts";
 import type { Webhooks } from "./webhooks.ts";
+
+interface DeadCount {
+  readonly slot: number;
+  readonly webhook: number;
+  readonly n: number;
+  readonly user_id: string;
+  readonly event_id: string;
+}
 
 interface LogRow {
   readonly webhook: number;
@@ -33,9 +43,10 @@ interface LogRow {
 
 /** A list call looks at no more rows than this; its page may come back short, with a cursor. */
 const EXAMINED_MAX = 2_000;
-const CHUNK = 200;
-/** A user's webhooks are read one by one up to so many; beyond, the list goes over everybody's deliveries. */
-const MERGED_WEBHOOKS_MAX = 40;
+/** Dead deliveries read between two turns of the event loop. */
+const DEAD_PER_TURN = 200;
+/** A user's webhooks are read one by one up to so many (a seek each); beyond, the list goes over all deliveries. */
+const MERGED_WEBHOOKS_MAX = 500;
 const FAILED: readonly DeliveryStatus[] = ["retrying", "dead"];
 
 /** Reading the log: lists, single deliveries, events, counts. What is hot overrides what is stored. */
@@ -48,6 +59,7 @@ export class Deliveries {
   readonly #attempts: Statement;
   readonly #byWebhook: Statement;
   readonly #byWebhookDead: Statement;
+  readonly #byWebhookRetrying: Statement;
   readonly #failed: Statement;
   readonly #all: Statement;
 
@@ -64,11 +76,14 @@ export class Deliveries {
     this.#byWebhookDead = db.prepare(
       "select * from log where webhook = ? and id < ? and id >= ? and status = 3 order by id desc limit ?",
     );
+    this.#byWebhookRetrying = db.prepare(
+      "select * from log where webhook = ? and id < ? and id >= ? and status = 1 order by id desc limit ?",
+    );
     this.#failed = db.prepare(
       "select * from log where (status = 1 or status = 3) and id < ? and id >= ? order by id desc limit ?",
     );
     this.#all = db.prepare(
-      `select l.* from journal j join log l on l.webhook = j.webhook and l.id = j.id
+      `select l.* from journal j cross join log l on l.webhook = j.webhook and l.id = j.id
        where j.id < ? and j.id >= ? and j.webhook <> 0 order by j.id desc limit ?`,
     );
   }
@@ -77,19 +92,16 @@ export class Deliveries {
     const until = filter.until === undefined ? Number.MAX_SAFE_INTEGER : seqAtTime(filter.until);
     const since = filter.since === undefined ? 0 : seqAtTime(filter.since);
     const before = Math.min(page.before ?? Number.MAX_SAFE_INTEGER, until);
-    const source = this.#source(filter, since);
+    const next = newestFirst(this.#streams(filter, since), before);
     const items: Delivery[] = [];
     let cursor = before;
-    for (let examined = 0; examined < EXAMINED_MAX; ) {
-      const rows = source(cursor, CHUNK);
-      for (const row of rows) {
-        cursor = row.id;
-        const delivery = this.#deliveryOf(row);
-        if (delivery && isMatch(delivery, filter)) items.push(delivery);
-        if (items.length === page.limit) return { items, next: cursor };
-      }
-      if (rows.length < CHUNK) return { items, next: null };
-      examined += rows.length;
+    for (let examined = 0; examined < EXAMINED_MAX; examined += 1) {
+      const row = next();
+      if (!row) return { items, next: null };
+      cursor = row.id;
+      const delivery = this.#deliveryOf(row);
+      if (delivery && isMatch(delivery, filter)) items.push(delivery);
+      if (items.length === page.limit) return { items, next: cursor };
     }
     return { items, next: cursor };
   }
@@ -129,7 +141,8 @@ export class Deliveries {
     };
   }
 
-  deadGroups(filter: DeliveryFilter, by: readonly GroupKey[]): DeadGroup[] {
+  /** Lets commits go on in between where it has to read deliveries. */
+  async deadGroups(filter: DeliveryFilter, by: readonly GroupKey[]): Promise<DeadGroup[]> {
     const groups = new Map<string, { group: Omit<DeadGroup, "count">; count: number }>();
     const add = (webhookId: WebhookId, reason: number | null, eventId: string, userId: string, n: number) => {
       const reasonName = DEAD_REASONS[reason ?? -1];
@@ -144,28 +157,19 @@ export class Deliveries {
       if (known) known.count += n;
       else groups.set(key, { group, count: n });
     };
-    const needsRows = filter.since !== undefined || filter.until !== undefined;
+    const needsRows =
+      filter.since !== undefined || filter.until !== undefined || filter.eventId !== undefined;
     if (needsRows) {
-      for (const delivery of this.#everyDead(filter)) {
+      for await (const delivery of this.#everyDead(filter)) {
         const reason = delivery.reason === null ? null : DEAD_REASONS.indexOf(delivery.reason);
-        add(delivery.webhookId, reason, delivery.eventId, delivery.userId, 1);
+        const pattern = by.includes("event") ? this.#webhooks.routeOf(delivery.webhookId)?.event_id : null;
+        add(delivery.webhookId, reason, pattern ?? delivery.eventId, delivery.userId, 1);
       }
     } else {
-      const rows = this.#db
-        .prepare("select slot, webhook, n from tally where slot >= 10 and (? is null or webhook = ?)")
-        .all(filter.webhookId ?? null, filter.webhookId ?? null) as {
-        slot: number;
-        webhook: number;
-        n: number;
-      }[];
-      for (const { slot, webhook, n } of rows) {
-        const registered = this.#webhooks.get(webhook as WebhookId);
+      for (const { slot, webhook, n, user_id, event_id } of this.#deadCounts(filter)) {
         const reason = reasonOfSlot(slot);
-        if (!registered) continue;
-        if (filter.userId !== undefined && registered.userId !== filter.userId) continue;
-        if (filter.eventId !== undefined && registered.eventId !== filter.eventId) continue;
         if (filter.reason !== undefined && DEAD_REASONS[reason ?? -1] !== filter.reason) continue;
-        add(webhook as WebhookId, reason, registered.eventId, registered.userId, n);
+        add(webhook as WebhookId, reason, event_id, user_id, n);
       }
     }
     return [...groups.values()]
@@ -188,6 +192,7 @@ export class Deliveries {
       journalRowOf(id, webhookId, head),
       head,
       this.#webhooks.userOf(webhookId, head.user_id),
+      row.queued_at,
     );
     hotRow.status = row.status;
     hotRow.reason = row.reason;
@@ -205,30 +210,66 @@ export class Deliveries {
     return hotRow;
   }
 
-  *#everyDead(filter: DeliveryFilter): Generator<Delivery> {
+  async *#everyDead(filter: DeliveryFilter): AsyncGenerator<Delivery> {
     let before: number | null = null;
     for (;;) {
-      const page: Paged<Delivery> = this.list({ ...filter, statuses: ["dead"] }, { limit: CHUNK, before });
+      const page: Paged<Delivery> = this.list(
+        { ...filter, statuses: ["dead"] },
+        { limit: DEAD_PER_TURN, before },
+      );
       yield* page.items;
       if (page.next === null) return;
       before = page.next;
+      await turn();
     }
   }
 
-  /** The cheapest way through the log that yields everything the filter can match, newest first. */
-  #source(filter: DeliveryFilter, since: number): (before: number, limit: number) => LogRow[] {
-    const isDeadOnly = filter.statuses?.length === 1 && filter.statuses[0] === "dead";
-    const isFailedOnly = filter.statuses?.every((status) => FAILED.includes(status)) ?? false;
-    const byWebhook = isDeadOnly ? this.#byWebhookDead : this.#byWebhook;
-    if (filter.webhookId !== undefined) {
-      return (before, limit) => byWebhook.all(filter.webhookId, before, since, limit) as LogRow[];
+  #deadCounts(filter: DeliveryFilter): DeadCount[] {
+    const columns = "select t.slot, t.webhook, t.n, w.user_id, w.event_id";
+    const slots = DEAD_REASONS.map((_, reason) => slotOf(DEAD, reason)).join(", ");
+    const { webhookId, userId } = filter;
+    if (webhookId === undefined && userId === undefined) {
+      const every = `${columns} from tally t cross join webhook w on w.id = t.webhook where t.slot >= 10`;
+      return this.#db.prepare(every).all() as DeadCount[];
     }
-    if (filter.userId !== undefined) {
-      const owned = this.#webhooks.idsOf(filter.userId, MERGED_WEBHOOKS_MAX + 1);
-      if (owned.length <= MERGED_WEBHOOKS_MAX) return merged(byWebhook, owned, since);
+    const own = `${columns} from webhook w cross join tally t on t.slot in (${slots}) and t.webhook = w.id`;
+    const rows =
+      webhookId === undefined
+        ? this.#db.prepare(`${own} where w.user_id = ?`).all(userId)
+        : this.#db.prepare(`${own} where w.id = ?`).all(webhookId);
+    return (rows as DeadCount[]).filter((row) => userId === undefined || row.user_id === userId);
+  }
+
+  /** The cheapest way through the log that yields everything the filter can match. */
+  #streams(filter: DeliveryFilter, since: number): ReadPage<LogRow>[] {
+    const failed = filter.statuses?.every((status) => FAILED.includes(status)) ? filter.statuses : null;
+    const owned = this.#laneIds(filter);
+    if (!owned) {
+      const statement = failed ? this.#failed : this.#all;
+      return [(before, limit) => statement.all(before, since, limit) as LogRow[]];
     }
-    const statement = isFailedOnly ? this.#failed : this.#all;
-    return (before, limit) => statement.all(before, since, limit) as LogRow[];
+    const byStatus = new Map([
+      ["dead", this.#byWebhookDead],
+      ["retrying", this.#byWebhookRetrying],
+    ]);
+    const statements = failed
+      ? [...byStatus].filter(([status]) => failed.some((one) => one === status)).map(([, one]) => one)
+      : [this.#byWebhook];
+    return owned.flatMap((id) =>
+      statements.map(
+        (one): ReadPage<LogRow> =>
+          (before, limit) =>
+            one.all(id, before, since, limit) as LogRow[],
+      ),
+    );
+  }
+
+  /** The lanes that a filter names, if they are few enough to be read one by one. */
+  #laneIds(filter: DeliveryFilter): readonly WebhookId[] | null {
+    if (filter.webhookId !== undefined) return [filter.webhookId];
+    if (filter.userId === undefined) return null;
+    const owned = this.#webhooks.idsOf(filter.userId, MERGED_WEBHOOKS_MAX + 1);
+    return owned.length <= MERGED_WEBHOOKS_MAX ? owned : null;
   }
 
   #deliveryOf(row: LogRow): Delivery | null {
@@ -257,19 +298,6 @@ export class Deliveries {
       durationMs: row.duration,
     };
   }
-}
-
-/** Several webhooks' rows as one list, newest first. */
-function merged(
-  statement: Statement,
-  webhookIds: readonly WebhookId[],
-  since: number,
-): (before: number, limit: number) => LogRow[] {
-  return (before, limit) =>
-    webhookIds
-      .flatMap((id) => statement.all(id, before, since, limit) as LogRow[])
-      .sort((a, b) => b.id - a.id)
-      .slice(0, limit);
 }
 
 function journalRowOf(id: DeliveryId, webhookId: WebhookId, head: JournalEvent): JournalEvent {

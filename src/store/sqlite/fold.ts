@@ -16,6 +16,7 @@ interface Work {
   readonly mark: { readonly journalId: number; readonly settleSeq: number };
   next: number;
   readonly generation: number;
+  readonly since: number | null;
 }
 
 /**
@@ -68,6 +69,11 @@ export class Fold {
     );
   }
 
+  /** Wall clock of the oldest change that may not be in the log yet; null when all are. */
+  get unfoldedSince(): number | null {
+    return this.#work?.since ?? this.#hot.dirtySince;
+  }
+
   get isIdle(): boolean {
     return this.#work === null;
   }
@@ -84,11 +90,12 @@ export class Fold {
 
   begin(mark: { journalId: number; settleSeq: number }): void {
     if (this.#work) return;
+    const since = this.#hot.dirtySince;
     const rows = this.#hot.takeDirty();
     rows.sort((a, b) => a.webhookId - b.webhookId || a.id - b.id);
     this.#uids.freeze();
     this.#generation += 1;
-    this.#work = { rows, mark, next: 0, generation: this.#generation };
+    this.#work = { rows, mark, next: 0, generation: this.#generation, since };
   }
 
   /**

@@ -2,9 +2,9 @@ import type { Attempt } from "../../domain/delivery.ts";
 import type { DeliveryId, EventSeq, WebhookId } from "../../domain/ids.ts";
 
 /**
- * What the database's indexes do not know yet: every delivery that was appended or changed since the fold last wrote
- * it, and every leased one. For a delivery in here this is the state; for any other, the log is. Bounded by the
- * fold (it is started after `FOLD_ROWS_MAX` changes or a second) and by the number of leases.
+ * What the database's indexes do not know yet: every delivery that was appended or changed since a complete fold last
+ * wrote it (dirty, or folding), and every leased one. For a delivery in here this is the state; for any other, the
+ * log is. Bounded by the fold (it is started after `FOLD_ROWS_MAX` changes or a second) and by the number of leases.
  */
 export interface HotRow {
   readonly id: DeliveryId;
@@ -30,6 +30,8 @@ export interface HotRow {
   token: number;
   /** Changed since the fold last wrote it. */
   isDirty: boolean;
+  /** Taken up by a fold that is not complete: a crash would still read its state from the journal. */
+  isFolding: boolean;
   /** Attempts that the fold has still to write. */
   unwritten: Attempt[];
   /** The slot under which tally counts it; NO_SLOT: none. */
@@ -64,10 +66,18 @@ class DueQueue {
   }
 
   add(row: HotRow): void {
-    let at = this.#rows.length;
-    while (at > this.#head && isAfter(this.#rows[at - 1], row)) at -= 1;
-    if (at === this.#rows.length) this.#rows.push(row);
-    else this.#rows.splice(at, 0, row);
+    if (!isAfter(this.#rows.at(-1), row)) {
+      this.#rows.push(row);
+      return;
+    }
+    let low = this.#head;
+    let high = this.#rows.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (isAfter(this.#rows[middle], row)) high = middle;
+      else low = middle + 1;
+    }
+    this.#rows.splice(low, 0, row);
   }
 
   peek(): HotRow | undefined {
@@ -80,6 +90,13 @@ class DueQueue {
       this.#rows.splice(0, this.#head);
       this.#head = 0;
     }
+  }
+
+  keep(isKept: (row: HotRow) => boolean): void {
+    const kept = this.#rows.slice(this.#head).filter(isKept);
+    this.#rows.length = 0;
+    this.#head = 0;
+    for (const row of kept) this.#rows.push(row);
   }
 }
 
@@ -120,13 +137,27 @@ export class Hot {
     const taken = this.#dirty;
     this.#dirty = [];
     this.#dirtySince = null;
-    for (const row of taken) row.isDirty = false;
+    for (const row of taken) {
+      row.isDirty = false;
+      row.isFolding = true;
+    }
     return taken;
   }
 
   /** The fold has written these rows: those that nothing holds here leave, and are found in the log from now on. */
   settleFolded(folded: readonly HotRow[]): void {
-    for (const row of folded) if (!row.isDirty && row.token === 0) this.rows.delete(row.id);
+    const lanes = new Set<WebhookId>();
+    for (const row of folded) {
+      row.isFolding = false;
+      if (row.isDirty || row.token !== 0) continue;
+      this.rows.delete(row.id);
+      lanes.add(row.webhookId);
+    }
+    // A parked lane is not read for long: its queue must not hold the rows of its whole backlog.
+    for (const webhookId of lanes) {
+      for (const queue of this.#waiting.get(webhookId) ?? []) queue.keep((row) => this.#isWaiting(row));
+      this.#dropEmpty(webhookId);
+    }
   }
 
   /** An open, unleased row of here waits in its lane. */
@@ -144,11 +175,15 @@ export class Hot {
     const queue = this.#waiting.get(webhookId)?.[status === RETRYING ? 1 : 0];
     if (!queue) return undefined;
     for (let row = queue.peek(); row; row = queue.peek()) {
-      if (row.token === 0 && row.status === status && this.rows.get(row.id) === row) return row;
+      if (row.status === status && this.#isWaiting(row)) return row;
       queue.shift();
     }
     this.#dropEmpty(webhookId);
     return undefined;
+  }
+
+  #isWaiting(row: HotRow): boolean {
+    return row.token === 0 && this.rows.get(row.id) === row;
   }
 
   #dropEmpty(webhookId: WebhookId): void {

@@ -8,6 +8,7 @@ import { decodeSettlements, encodeSettlements, type SettledRow } from "./settle-
 
 /** Usual content type: stored as null, which takes no byte. */
 const COMMON_TYPE = "application/json";
+const RECOVERY_PAGE_ROWS = 256;
 
 /** The event's part of a journal row. */
 export interface JournalEvent {
@@ -32,6 +33,7 @@ export class Journal {
   readonly #selectHead: Statement;
   readonly #deliveriesOf: Statement;
   readonly #countOf: Statement;
+  readonly #dropBarren: Statement;
   /** The event row that was read last: a broadcast's deliveries all ask for the same one. */
   #lastEvent: JournalRow | null = null;
 
@@ -43,6 +45,9 @@ export class Journal {
       "select id, webhook, event, user_id, event_id, uid, content_type from journal where id = ?",
     );
     this.#deliveriesOf = db.prepare("select id, webhook from journal where event = ? order by id limit ?");
+    this.#dropBarren = db.prepare(
+      "delete from journal where id = ? and webhook = 0 and not exists (select 1 from journal d where d.event = ?)",
+    );
     this.#countOf = db.prepare("select count(*) from journal where event = ?").pluck();
   }
 
@@ -69,6 +74,11 @@ export class Journal {
   /** A delivery of an event that has a row of its own. */
   appendDelivery(id: number, webhookId: WebhookId, event: EventSeq): void {
     this.#insert.run(id, webhookId, event, null, null, null, null, null);
+  }
+
+  /** Deletes an event's own row if there is no delivery of it. */
+  dropBarren(event: EventSeq): void {
+    this.#dropBarren.run(event, event);
   }
 
   appendSettlements(seq: number, settlements: readonly SettledRow[]): void {
@@ -112,25 +122,33 @@ export class Journal {
   }
 }
 
-/** What the journal holds behind the fold's mark, to be made hot again at start. */
-export function readBehindMark(
-  db: Db,
-  mark: { journalId: number; settleSeq: number },
-): { rows: JournalRow[]; settlements: SettledRow[]; lastSettleSeq: number } {
+/** The journal behind the fold's mark, in order, a page at a time: its payloads together may be gigabytes. */
+export function* rowsBehindMark(db: Db, journalId: number): Generator<JournalRow> {
   // Payloads are only needed where a uid has to be remembered again.
-  const rows = db
-    .prepare(
-      `select id, webhook, event, user_id, event_id, uid, content_type,
-              case when uid is null then null else payload end as payload
-       from journal where id > ? order by id`,
-    )
-    .all(mark.journalId) as JournalRow[];
+  const page = db.prepare(
+    `select id, webhook, event, user_id, event_id, uid, content_type,
+            case when uid is null then null else payload end as payload
+     from journal where id > ? order by id limit ${RECOVERY_PAGE_ROWS}`,
+  );
+  for (let after = journalId; ; ) {
+    const rows = page.all(after) as JournalRow[];
+    yield* rows;
+    const last = rows.at(-1);
+    if (!last || rows.length < RECOVERY_PAGE_ROWS) return;
+    after = last.id;
+  }
+}
+
+/** The outcomes that no complete fold has written, in order. */
+export function settlementsBehindMark(
+  db: Db,
+  mark: { settleSeq: number },
+): { settlements: SettledRow[]; lastSettleSeq: number } {
   const batches = db.prepare("select seq, batch from settle order by seq").all() as {
     seq: number;
     batch: Uint8Array;
   }[];
   return {
-    rows,
     settlements: batches.flatMap((row) => decodeSettlements(row.batch)),
     lastSettleSeq: batches.at(-1)?.seq ?? mark.settleSeq,
   };
@@ -146,18 +164,20 @@ export function hotFromAppend(event: NewEvent, target: NewDelivery, now: number)
     eventId: event.eventId,
     uid: event.uid,
     contentType: event.contentType,
-    ...fresh(now),
+    ...fresh(Math.min(timeOfSeq(target.id), now)),
     status: isDead ? DEAD : PENDING,
     reason: isDead ? DEAD_REASONS.indexOf(target.reason) : null,
-    dueAt: isDead ? null : now,
+    ...(isDead ? { dueAt: null } : {}),
     completedAt: isDead ? now : null,
     token: target.token,
   };
 }
 
-/** `head`: the event's row (the same one unless the event has a row of its own); `userId`: the webhook's user. */
-export function hotFromJournal(row: JournalEvent, head: JournalEvent, userId: string): HotRow {
-  const createdAt = timeOfSeq(row.id);
+/**
+ * `head`: the event's row (the same one unless the event has a row of its own); `userId`: the webhook's user. Due and
+ * queued since its id was made, as when it was appended; `now` is the bound where the wall clock was ahead then.
+ */
+export function hotFromJournal(row: JournalEvent, head: JournalEvent, userId: string, now: number): HotRow {
   return {
     id: row.id as DeliveryId,
     webhookId: row.webhook as WebhookId,
@@ -166,7 +186,7 @@ export function hotFromJournal(row: JournalEvent, head: JournalEvent, userId: st
     eventId: head.event_id ?? "",
     uid: head.uid,
     contentType: head.content_type ?? COMMON_TYPE,
-    ...fresh(createdAt),
+    ...fresh(Math.min(timeOfSeq(row.id), now)),
   };
 }
 
@@ -185,6 +205,7 @@ function fresh(at: number) {
     excerpt: null as Uint8Array | null,
     token: 0,
     isDirty: false,
+    isFolding: false,
     unwritten: [],
     slot: NO_SLOT,
   };
@@ -194,7 +215,8 @@ function fresh(at: number) {
 export function applySettlement(row: HotRow, settlement: SettledRow): void {
   row.status = STATUSES.indexOf(settlement.status);
   row.reason = settlement.reason === null ? null : DEAD_REASONS.indexOf(settlement.reason);
-  row.dueAt = settlement.dueAt;
+  // A whole millisecond, and never early: the log's column takes no fraction.
+  row.dueAt = settlement.dueAt === null ? null : Math.ceil(settlement.dueAt);
   row.attemptCount = settlement.attemptCount;
   row.completedAt =
     settlement.status === "success" || settlement.status === "dead" ? settlement.settledAt : null;
@@ -204,7 +226,7 @@ export function applySettlement(row: HotRow, settlement: SettledRow): void {
   row.code = attempt.statusCode;
   row.error = attempt.error === null ? null : ATTEMPT_ERRORS.indexOf(attempt.error);
   row.durationMs = Math.round(attempt.durationMs);
-  row.excerpt = attempt.excerpt;
+  row.excerpt = attempt.excerpt && attempt.excerpt.length > 0 ? attempt.excerpt : null;
   // The success of a first attempt is told by the log's row alone.
   if (attempt.number > 1 || settlement.status !== "success") row.unwritten.push(attempt);
 }

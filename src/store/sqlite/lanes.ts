@@ -75,7 +75,9 @@ export class Lanes {
         return { webhookId: want.webhookId, status: want.status, leased, nextDueAt };
       }
       let hotRow: HotRow | null;
-      if (row && storedDue <= waitingDue) {
+      const isStoredFirst =
+        row && (storedDue < waitingDue || (storedDue === waitingDue && row.id < (waiting?.id ?? 0)));
+      if (isStoredFirst) {
         stored.shift();
         hotRow = this.#warm(row, want.webhookId, status);
       } else {
@@ -89,9 +91,14 @@ export class Lanes {
 
   release(id: DeliveryId, token: number): void {
     const row = this.#hot.rows.get(id);
-    if (!row || row.token !== token) return;
+    if (!row || token === 0 || row.token !== token) return;
     row.token = 0;
-    this.#hot.wait(row);
+    if (row.isDirty || row.isFolding) {
+      this.#hot.wait(row);
+    } else {
+      this.#hot.rows.delete(id);
+      this.rewind(row.webhookId);
+    }
   }
 
   /** A delivery that is found in the log becomes hot while it is leased. */
@@ -102,6 +109,7 @@ export class Lanes {
       { ...head, id: row.id, webhook: webhookId, event: head.id === row.id ? null : head.id },
       head,
       this.#webhooks.userOf(webhookId, head.user_id),
+      row.queued_at,
     );
     hotRow.status = status;
     hotRow.attemptCount = row.attempts;
@@ -144,7 +152,7 @@ class StoredQueue {
   readonly #status: number;
   readonly #positions: Map<string, Position>;
   readonly #key: string;
-  readonly #pageRows: number;
+  #pageRows: number;
   #page: LaneRow[] = [];
   #at = 0;
   #read: Position;
@@ -165,7 +173,7 @@ class StoredQueue {
     this.#status = status;
     this.#positions = positions;
     this.#key = `${webhookId}/${status}`;
-    this.#pageRows = limit + 1;
+    this.#pageRows = Math.min(PAGE_ROWS_MAX, limit + 1);
     this.#read = positions.get(this.#key) ?? BEGINNING;
     this.#passed = this.#read;
   }
@@ -188,6 +196,7 @@ class StoredQueue {
       ) as LaneRow[];
       this.#at = 0;
       this.#isAtEnd = this.#page.length < this.#pageRows;
+      this.#pageRows = Math.min(PAGE_ROWS_MAX, this.#pageRows * 2);
       const last = this.#page.at(-1);
       if (last) this.#read = { dueAt: last.due_at, id: last.id };
     }
@@ -204,4 +213,6 @@ class StoredQueue {
   }
 }
 
+/** A page is what was asked for, and doubles up to this while only rows are found that memory holds. */
+const PAGE_ROWS_MAX = 256;
 const BEGINNING: Position = { dueAt: -1, id: -1 };

@@ -5,7 +5,7 @@ import type { Db } from "./database.ts";
  * Numbered, forward only, each in one transaction with the number it leads to: a kill in the middle leaves the
  * version before, and the next start runs the step again.
  */
-const MIGRATIONS: readonly string[] = [
+export const MIGRATIONS: readonly string[] = [
   `
   create table setting(name text primary key, value text) strict, without rowid;
 
@@ -21,9 +21,11 @@ const MIGRATIONS: readonly string[] = [
   create table api_key(
     id integer primary key, user_id text, hash blob not null unique, body text not null
   ) strict;
+  create index api_key_user on api_key(user_id, id);
 
   create table job(id integer primary key, user_id text, is_running integer not null, body text not null) strict;
   create index job_running on job(id) where is_running = 1;
+  create index job_user on job(user_id, id);
 
   create table lane(webhook integer primary key, state text not null) strict;
 
@@ -47,6 +49,7 @@ const MIGRATIONS: readonly string[] = [
   ) strict, without rowid;
   create index log_lane on log(webhook, status, due_at, id) where due_at is not null;
   create index log_failed on log(id) where status = 1 or status = 3;
+  create index log_retrying on log(webhook, id) where status = 1;
   create index log_dead on log(webhook, id) where status = 3;
 
   create table attempt(
@@ -72,21 +75,21 @@ const MIGRATIONS: readonly string[] = [
 
   -- Successes that prune had passed by while they were still open.
   create table late(id integer primary key, webhook integer not null, completed_at integer not null) strict;
+  create index late_completed on late(completed_at);
   `,
 ];
 
-export const SCHEMA_VERSION = MIGRATIONS.length;
-
-export function migrate(db: Db, path: string): void {
+/** `steps`: a test gives others. */
+export function migrate(db: Db, path: string, steps: readonly string[] = MIGRATIONS): void {
   const found = Number(db.pragma("user_version", { simple: true }));
-  if (found > SCHEMA_VERSION) {
+  if (found > steps.length) {
     throw new Error(
-      `${path} was written by a newer hookd (schema ${found}, this one knows ${SCHEMA_VERSION}). Run that version`,
+      `${path} was written by a newer hookd (schema ${found}, this one knows ${steps.length}). Run that version`,
     );
   }
-  for (let version = found; version < SCHEMA_VERSION; version += 1) {
+  for (let version = found; version < steps.length; version += 1) {
     db.transaction(() => {
-      db.exec(MIGRATIONS[version] ?? "");
+      db.exec(steps[version] ?? "");
       if (version === 0) {
         const insert = db.prepare("insert into setting(name, value) values (?, ?)");
         insert.run("salt", randomBytes(8).toString("hex"));

@@ -13,6 +13,19 @@ interface Walked {
   readonly completed_at: number | null;
 }
 
+interface Ended extends Removed {
+  readonly status: number;
+  readonly reason: number | null;
+  readonly completed_at: number;
+}
+
+/** What a slice found of one kind, and where the next one goes on. */
+interface Found<T, Cursor> {
+  readonly ended: readonly T[];
+  readonly hasMore: boolean;
+  readonly next: Cursor;
+}
+
 export interface Pruned {
   readonly deleted: number;
   readonly hasMore: boolean;
@@ -20,13 +33,16 @@ export interface Pruned {
   readonly confirm: () => void;
 }
 
-/** Journal rows looked at for each that may be deleted: open and dead ones are passed by. */
+/** Rows looked at for each that may be deleted: those that stay are passed by. */
 const EXAMINED_PER_DELETED = 4;
-const TOMBSTONES_PER_SLICE = 20;
+const TOMBSTONES_PER_SLICE = 50;
+const JOBS_PER_SLICE = 50;
+const FIRST_TOMBSTONE = { deletedAt: -1, id: -1 };
 
 /**
  * Retention. Rows were inserted in order of time, so old successes are at the journal's beginning: a cursor walks
- * over them once, in slices. What was open then and succeeded later is noted in `late`; the dead have an index.
+ * over them once, in slices. What was open then and succeeded later is noted in `late`. The dead and the tombstones
+ * are walked over again and again: their cursors are in memory alone, and begin anew at the end.
  */
 export class Prune {
   readonly #fold: Fold;
@@ -35,9 +51,14 @@ export class Prune {
   readonly #walk: Statement;
   readonly #lates: Statement;
   readonly #dropLate: Statement;
-  readonly #dead: Statement;
-  readonly #dropTombstones: Statement;
+  readonly #failed: Statement;
+  readonly #tombstones: Statement;
+  readonly #dropTombstone: Statement;
+  readonly #dropLane: Statement;
+  readonly #dropJobs: Statement;
   readonly #putSetting: Statement;
+  #deadAfter = 0;
+  #tombstoneAfter = FIRST_TOMBSTONE;
 
   constructor(db: Db, fold: Fold) {
     this.#fold = fold;
@@ -48,63 +69,101 @@ export class Prune {
        left join log l on l.webhook = j.webhook and l.id = j.id
        where j.id >= ? and j.id < ? order by j.id limit ?`,
     );
-    this.#lates = db.prepare("select id, webhook from late where completed_at < ? limit ?");
-    this.#dropLate = db.prepare("delete from late where id = ?");
-    this.#dead = db.prepare(
-      `select id, webhook, reason from log where (status = 1 or status = 3) and status = 3 and id < ?
-       and completed_at < ? order by id limit ?`,
+    this.#lates = db.prepare(
+      `select t.id, t.webhook, l.status, l.completed_at from late t
+       left join log l on l.webhook = t.webhook and l.id = t.id where t.completed_at < ? limit ?`,
     );
-    this.#dropTombstones = db.prepare(
-      `delete from webhook where id in (
-         select w.id from webhook w where w.deleted_at < ?
-         and not exists (select 1 from log where webhook = w.id) limit ?)`,
+    this.#dropLate = db.prepare("delete from late where id = ?");
+    this.#failed = db.prepare(
+      `select id, webhook, status, reason, completed_at from log where (status = 1 or status = 3)
+       and id > ? and id < ? order by id limit ?`,
+    );
+    this.#tombstones = db.prepare(
+      `select w.id, w.deleted_at, not exists (select 1 from log where webhook = w.id) as is_bare from webhook w
+       where w.deleted_at < ? and (w.deleted_at, w.id) > (?, ?) order by w.deleted_at, w.id limit ?`,
+    );
+    this.#dropTombstone = db.prepare("delete from webhook where id = ?");
+    this.#dropLane = db.prepare("delete from lane where webhook = ?");
+    this.#dropJobs = db.prepare(
+      "delete from job where id in (select id from job where is_running = 0 and id < ? order by id limit ?)",
     );
     this.#putSetting = db.prepare("insert or replace into setting values ('pruned_below', ?)");
     const stored = db.prepare("select value from setting where name = 'pruned_below'").pluck().get();
     fold.prunedBelow = Number(stored ?? 0);
   }
 
-  /** One slice, inside the caller's transaction. `foldedUpTo`: the fold's mark, behind which the log is complete. */
+  /** One slice, inside the caller's transaction. `foldedUpTo`: the fold's mark, up to which the log is complete. */
   slice(bounds: PruneBounds, limit: number, foldedUpTo: number): Pruned {
-    const walked = this.#takeSuccesses(bounds.successBefore, limit, foldedUpTo);
-    const lates = this.#lates.all(bounds.successBefore, limit) as Removed[];
-    for (const { id } of lates) this.#dropLate.run(id);
-    const dead = this.#dead.all(seqAtTime(bounds.deadBefore), bounds.deadBefore, limit) as (Removed & {
-      reason: number | null;
-    })[];
-    this.#remover.remove([...walked.ended, ...lates, ...dead]);
+    const successes = this.#takeSuccesses(bounds.successBefore, limit, foldedUpTo);
+    const lates = this.#takeLates(bounds.successBefore, limit);
+    const dead = this.#takeDead(bounds.deadBefore, limit);
+    this.#remover.remove([...successes.ended, ...lates.ended, ...dead.ended]);
     const moves = new TallyMoves();
-    for (const { webhook, reason } of dead) moves.move(webhook, slotOf(DEAD, reason), NO_SLOT);
+    for (const { webhook, reason } of dead.ended) moves.move(webhook, slotOf(DEAD, reason), NO_SLOT);
     this.#tally.write(moves);
-    this.#dropTombstones.run(bounds.successBefore, TOMBSTONES_PER_SLICE);
+    const tombstones = this.#dropTombstones(bounds.successBefore);
+    this.#dropJobs.run(seqAtTime(bounds.deadBefore), JOBS_PER_SLICE);
     return {
-      deleted: walked.ended.length + lates.length + dead.length,
-      hasMore: walked.hasMore || lates.length === limit || dead.length === limit,
+      deleted: successes.ended.length + lates.ended.length + dead.ended.length,
+      hasMore: successes.hasMore || lates.hasMore || dead.hasMore || tombstones.hasMore,
       confirm: () => {
-        this.#fold.prunedBelow = walked.nextId;
+        this.#fold.prunedBelow = successes.next;
+        this.#deadAfter = dead.next;
+        this.#tombstoneAfter = tombstones.next;
       },
     };
   }
 
-  #takeSuccesses(
-    before: number,
-    limit: number,
-    foldedUpTo: number,
-  ): { ended: Removed[]; hasMore: boolean; nextId: number } {
+  #takeSuccesses(before: number, limit: number, foldedUpTo: number): Found<Removed, number> {
     const examinedMax = limit * EXAMINED_PER_DELETED;
-    const bound = Math.min(seqAtTime(before), foldedUpTo);
+    const bound = Math.min(seqAtTime(before), foldedUpTo + 1);
     const rows = this.#walk.all(this.#fold.prunedBelow, bound, examinedMax) as Walked[];
     const ended: Removed[] = [];
-    let nextId = this.#fold.prunedBelow;
+    let next = this.#fold.prunedBelow;
     for (const row of rows) {
       if (ended.length === limit) break;
-      nextId = row.id + 1;
+      next = row.id + 1;
       if (row.status !== SUCCESS) continue;
       const completedAt = row.completed_at ?? 0;
       if (completedAt < before) ended.push({ id: row.id, webhook: row.webhook });
       else this.#fold.noteLate(row.id, row.webhook, completedAt);
     }
-    if (nextId !== this.#fold.prunedBelow) this.#putSetting.run(String(nextId));
-    return { ended, hasMore: ended.length === limit || rows.length === examinedMax, nextId };
+    if (next !== this.#fold.prunedBelow) this.#putSetting.run(String(next));
+    return { ended, hasMore: ended.length === limit || rows.length === examinedMax, next };
+  }
+
+  /** A delivery that was replayed since it was noted stays; if it succeeds again, it is noted again. */
+  #takeLates(before: number, limit: number): Found<Removed, null> {
+    const rows = this.#lates.all(before, limit) as Walked[];
+    for (const { id } of rows) this.#dropLate.run(id);
+    const ended = rows.filter((row) => row.status === SUCCESS && (row.completed_at ?? 0) < before);
+    return { ended, hasMore: rows.length === limit, next: null };
+  }
+
+  #takeDead(before: number, limit: number): Found<Ended, number> {
+    const examinedMax = limit * EXAMINED_PER_DELETED;
+    const rows = this.#failed.all(this.#deadAfter, seqAtTime(before), examinedMax) as Ended[];
+    const old = rows.filter((row) => row.status === DEAD && row.completed_at < before);
+    const ended = old.slice(0, limit);
+    const last = old.length > limit ? ended.at(-1) : rows.length === examinedMax ? rows.at(-1) : undefined;
+    return { ended, hasMore: last !== undefined, next: last?.id ?? 0 };
+  }
+
+  #dropTombstones(before: number): { hasMore: boolean; next: typeof FIRST_TOMBSTONE } {
+    const { deletedAt, id } = this.#tombstoneAfter;
+    const rows = this.#tombstones.all(before, deletedAt, id, TOMBSTONES_PER_SLICE) as {
+      id: number;
+      deleted_at: number;
+      is_bare: number;
+    }[];
+    for (const row of rows) {
+      if (row.is_bare === 0) continue;
+      this.#dropTombstone.run(row.id);
+      this.#dropLane.run(row.id);
+    }
+    const last = rows.length === TOMBSTONES_PER_SLICE ? rows.at(-1) : undefined;
+    return last
+      ? { hasMore: true, next: { deletedAt: last.deleted_at, id: last.id } }
+      : { hasMore: false, next: FIRST_TOMBSTONE };
   }
 }

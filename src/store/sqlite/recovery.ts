@@ -1,7 +1,7 @@
 import type { WebhookId } from "../../domain/ids.ts";
 import type { RecoveredLane } from "../port.ts";
 import type { Db } from "./database.ts";
-import { PENDING, RETRYING } from "./hot.ts";
+import { type Hot, PENDING, RETRYING } from "./hot.ts";
 
 interface Found {
   pending: number;
@@ -9,8 +9,11 @@ interface Found {
   state: string | null;
 }
 
-/** Lanes with open deliveries, by the kept counts and one seek per queue: the backlog itself is not read. */
-export function recoverLanes(db: Db): RecoveredLane[] {
+/**
+ * Lanes with open deliveries, by the kept counts and one seek per queue: the backlog itself is not read. Rows are hot
+ * at start only where the fold could not write them, on a full disk.
+ */
+export function recoverLanes(db: Db, hot: Hot): RecoveredLane[] {
   const lanes = new Map<number, Found>();
   const laneOf = (webhook: number): Found => {
     let lane = lanes.get(webhook);
@@ -33,10 +36,28 @@ export function recoverLanes(db: Db): RecoveredLane[] {
       "select due_at from log where webhook = ? and status = ? and due_at is not null order by due_at, id limit 1",
     )
     .pluck();
-  return [...lanes].map(([webhook, found]) => ({
-    webhookId: webhook as WebhookId,
-    ...found,
-    pendingDueAt: found.pending > 0 ? ((head.get(webhook, PENDING) as number | undefined) ?? null) : null,
-    retryingDueAt: found.retrying > 0 ? ((head.get(webhook, RETRYING) as number | undefined) ?? null) : null,
-  }));
+  const unfolded = new Map<string, number>();
+  for (const row of hot.rows.values()) {
+    const lane = laneOf(row.webhookId);
+    if (row.slot === PENDING) lane.pending -= 1;
+    if (row.slot === RETRYING) lane.retrying -= 1;
+    if (row.dueAt === null) continue;
+    lane[row.status === PENDING ? "pending" : "retrying"] += 1;
+    const key = `${row.webhookId}/${row.status}`;
+    unfolded.set(key, Math.min(row.dueAt, unfolded.get(key) ?? row.dueAt));
+  }
+  const dueAt = (webhook: number, status: number, count: number): number | null => {
+    if (count === 0) return null;
+    const stored = head.get(webhook, status) as number | undefined;
+    const held = unfolded.get(`${webhook}/${status}`);
+    return stored === undefined || held === undefined ? (stored ?? held ?? null) : Math.min(stored, held);
+  };
+  return [...lanes]
+    .filter(([, found]) => found.pending > 0 || found.retrying > 0 || found.state !== null)
+    .map(([webhook, found]) => ({
+      webhookId: webhook as WebhookId,
+      ...found,
+      pendingDueAt: dueAt(webhook, PENDING, found.pending),
+      retryingDueAt: dueAt(webhook, RETRYING, found.retrying),
+    }));
 }

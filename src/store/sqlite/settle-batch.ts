@@ -9,12 +9,12 @@ import type { Settlement } from "../port.ts";
  */
 const FORMAT = 1;
 const NONE = 255;
+const INITIAL_BYTES = 16_384;
 
 export type SettledRow = Omit<Settlement, "token">;
 
-const writer = new ByteWriter(16_384);
-
 export function encodeSettlements(settlements: readonly SettledRow[]): Uint8Array {
+  const writer = new ByteWriter(INITIAL_BYTES);
   writer.u8(FORMAT);
   for (const settlement of settlements) {
     writer.f64(settlement.id);
@@ -25,7 +25,7 @@ export function encodeSettlements(settlements: readonly SettledRow[]): Uint8Arra
     writer.u32(settlement.attemptCount);
     writer.f64(settlement.settledAt);
     writer.u8(settlement.attempt ? 1 : 0);
-    if (settlement.attempt) writeAttempt(settlement.attempt);
+    if (settlement.attempt) writeAttempt(writer, settlement.attempt);
   }
   return writer.take();
 }
@@ -58,7 +58,7 @@ export function decodeSettlements(batch: Uint8Array): SettledRow[] {
   return settlements;
 }
 
-function writeAttempt(attempt: Attempt): void {
+function writeAttempt(writer: ByteWriter, attempt: Attempt): void {
   writer.u32(attempt.number);
   writer.f64(attempt.startedAt);
   writer.u32(Math.min(0xffff_ffff, Math.max(0, Math.round(attempt.durationMs))));

@@ -1,11 +1,13 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate as turn } from "node:timers/promises";
 import type { DedupeKey } from "../../domain/dedupe.ts";
 import { dedupeKey } from "../../domain/dedupe.ts";
 import { type Attempt, DEAD_REASONS, type DeadReason, type Delivery } from "../../domain/delivery.ts";
 import type { DeliveryId, EventSeq, IdSalt, JobId, KeyId, WebhookId } from "../../domain/ids.ts";
 import type { Job } from "../../domain/job.ts";
 import type { ApiKey } from "../../domain/key.ts";
+import { Problem } from "../../domain/problem.ts";
 import type {
   DeadGroup,
   DeliveryFilter,
@@ -34,7 +36,7 @@ import type {
   StoredEvent,
   StoreStats,
 } from "../port.ts";
-import { type Db, openDatabase, type Statement, storeProblem } from "./database.ts";
+import { type Db, isDiskFull, openDatabase, type Statement, storeProblem } from "./database.ts";
 import { Deliveries } from "./deliveries.ts";
 import { Fold } from "./fold.ts";
 import { DEAD, Hot, type HotRow } from "./hot.ts";
@@ -46,10 +48,13 @@ import {
   hotFromJournal,
   Journal,
   type JournalEvent,
-  readBehindMark,
+  type JournalRow,
+  rowsBehindMark,
+  settlementsBehindMark,
 } from "./journal.ts";
 import { Keys } from "./keys.ts";
 import { Lanes } from "./lanes.ts";
+import { LogChanges } from "./log-changes.ts";
 import { Prune } from "./prune.ts";
 import { recoverLanes } from "./recovery.ts";
 import type { SettledRow } from "./settle-batch.ts";
@@ -60,12 +65,8 @@ export interface SqliteOptions {
   readonly dataDir: string;
   readonly dedupeWindowMs: number;
   readonly clock: Clock;
-}
-
-interface Remembered {
-  readonly key: DedupeKey;
-  readonly seq: EventSeq;
-  readonly event: NewEvent;
+  /** Opens the file. A test gives another one, to reach the connection. */
+  readonly openDatabase?: (path: string) => Db;
 }
 
 /** Rows that a commit folds for each event it appends: a fold is over well before the next one is due. */
@@ -74,6 +75,7 @@ const FOLD_SLICE_MIN = 64;
 /** A quiet moment's slice: about 3 ms. */
 const FOLD_SLICE_IDLE = 500;
 const DELIVERY_REFS_MAX = 100;
+const FORGOTTEN_PER_SLICE = 2_000;
 
 export function createSqliteStore(options: SqliteOptions): Store {
   return new SqliteStore(options);
@@ -96,6 +98,7 @@ class SqliteStore implements Store {
   #deliveries!: Deliveries;
   #webhooks!: Webhooks;
   #keys!: Keys;
+  #changes!: LogChanges;
   #jobs!: Jobs;
   #prune!: Prune;
   #begin!: Statement;
@@ -111,8 +114,17 @@ class SqliteStore implements Store {
   }
 
   async open(): Promise<Recovery> {
-    const db = openDatabase(this.#path);
+    const db = (this.#options.openDatabase ?? openDatabase)(this.#path);
     this.#db = db;
+    try {
+      return this.#recover(db);
+    } catch (error) {
+      db.close();
+      throw storeProblem(error);
+    }
+  }
+
+  #recover(db: Db): Recovery {
     this.#begin = db.prepare("begin immediate");
     this.#commit = db.prepare("commit");
     this.#rollback = db.prepare("rollback");
@@ -126,31 +138,40 @@ class SqliteStore implements Store {
     this.#fold = new Fold(db, this.#hot, this.#uids, (webhookId) => this.#lanes.rewind(webhookId));
     this.#deliveries = new Deliveries(db, this.#hot, this.#journal, this.#webhooks);
     this.#keys = new Keys(db);
-    this.#jobs = new Jobs(db, this.#hot, this.#journal, this.#lanes, this.#webhooks);
+    this.#changes = new LogChanges(db, this.#hot, this.#journal, this.#lanes);
+    this.#jobs = new Jobs(db, this.#changes, this.#journal, this.#webhooks);
     this.#prune = new Prune(db, this.#fold);
     this.#replayJournal();
     return {
       salt: readSalt(db),
       lastSeq: lastSeq(db),
-      lanes: recoverLanes(db),
+      lanes: recoverLanes(db, this.#hot),
       runningJobs: this.#jobs.running(),
     };
   }
 
   async close(): Promise<void> {
-    this.#fold.finish(() => this.#mark);
-    this.#db.pragma("wal_checkpoint(TRUNCATE)");
-    this.#db.close();
+    try {
+      this.#fold.finish(() => ({ ...this.#mark }));
+      this.#db.pragma("wal_checkpoint(TRUNCATE)");
+    } catch (error) {
+      // On a full disk the fold waits for the next start: the journal has all of it.
+      if (!isDiskFull(error)) throw storeProblem(error);
+    } finally {
+      this.#db.close();
+    }
   }
 
   async commit(batch: CommitBatch): Promise<Committed> {
     const stale: number[] = [];
-    const settled = batch.settlements.filter((settlement, index) => {
-      const isOurs = this.#hot.rows.get(settlement.id)?.token === settlement.token && settlement.token !== 0;
+    const seen = new Set<DeliveryId>();
+    const settled = batch.settlements.filter(({ id, token }, index) => {
+      const isOurs = token !== 0 && this.#hot.rows.get(id)?.token === token && !seen.has(id);
+      seen.add(id);
       if (!isOurs) stale.push(index);
       return isOurs;
     });
-    const remembered: Remembered[] = [];
+    const remembered = new Map<string, NewEvent>();
     const appended: Appended[] = [];
     const confirmFold = this.#transaction(() => {
       this.#uids.rotate(batch.now);
@@ -172,7 +193,7 @@ class SqliteStore implements Store {
     batch.appends.forEach((event, index) => {
       if (appended[index]?.kind === "accepted") this.#heat(event, batch.now);
     });
-    for (const { key, seq } of remembered) this.#uids.remember(key, seq);
+    for (const { dedupe, seq } of remembered.values()) if (dedupe) this.#uids.remember(dedupe, seq);
     this.#mark.settleSeq += 1;
     for (const settlement of settled) {
       const row = this.#hot.rows.get(settlement.id);
@@ -200,10 +221,12 @@ class SqliteStore implements Store {
 
   async expire(webhookId: WebhookId, queuedBefore: number, limit: number, now: number): Promise<LaneChange> {
     await this.#foldAll();
-    return this.#transaction(() => this.#jobs.expire(webhookId, queuedBefore, limit, now));
+    return this.#transaction(() => this.#changes.expire(webhookId, queuedBefore, limit, now));
   }
 
   async prune(bounds: PruneBounds, limit: number): Promise<{ deleted: number; hasMore: boolean }> {
+    const since = this.#fold.unfoldedSince;
+    if (since !== null && Math.max(bounds.successBefore, bounds.deadBefore) > since) await this.#foldAll();
     const foldedUpTo = this.#fold.foldedUpTo;
     const pruned = this.#transaction(() => this.#prune.slice(bounds, limit, foldedUpTo));
     pruned.confirm();
@@ -211,22 +234,19 @@ class SqliteStore implements Store {
   }
 
   async revive(id: DeliveryId, now: number): Promise<LaneChange | null> {
-    await this.#foldIfHot(id);
-    return this.#transaction(() => this.#jobs.revive(id, now));
+    return this.#changeInLog(id, () => this.#changes.revive(id, now));
   }
 
   async makeDue(id: DeliveryId, now: number): Promise<LaneChange | null> {
-    await this.#foldIfHot(id);
-    return this.#transaction(() => this.#jobs.makeDue(id, now));
+    return this.#changeInLog(id, () => this.#changes.makeDue(id, now));
   }
 
   async kill(id: DeliveryId, reason: DeadReason, now: number): Promise<LaneChange | null> {
-    await this.#foldIfHot(id);
-    return this.#transaction(() => this.#jobs.kill(id, reason, now));
+    return this.#changeInLog(id, () => this.#changes.kill(id, reason, now));
   }
 
   async listDeliveries(filter: DeliveryFilter, page: Page): Promise<Paged<Delivery>> {
-    await this.#foldAll();
+    await this.#foldForReading();
     return this.#deliveries.list(filter, page);
   }
 
@@ -243,7 +263,7 @@ class SqliteStore implements Store {
   }
 
   async deadGroups(filter: DeliveryFilter, by: readonly GroupKey[]): Promise<readonly DeadGroup[]> {
-    await this.#foldAll();
+    await this.#foldForReading();
     return this.#deliveries.deadGroups(filter, by);
   }
 
@@ -310,8 +330,15 @@ class SqliteStore implements Store {
   }
 
   async countSelection(job: Job, limit: number): Promise<number> {
-    await this.#foldAll();
-    return this.#jobs.count(job, limit);
+    await this.#foldForReading();
+    let total = 0;
+    for (let cursor: number | null = 0; cursor !== null && total < limit; ) {
+      const slice = this.#jobs.count(job, cursor);
+      total += slice.count;
+      cursor = slice.next;
+      if (cursor !== null) await turn();
+    }
+    return Math.min(total, limit);
   }
 
   async stepJob(id: JobId, limit: number, context: StepContext): Promise<JobStep> {
@@ -336,8 +363,10 @@ class SqliteStore implements Store {
     return this.#transaction(() => this.#jobs.cancel(id, now));
   }
 
-  async forgetUids(before: number): Promise<void> {
-    this.#transaction(() => this.#uids.forgetSlice(before, 2_000));
+  async forgetUids(before: number): Promise<boolean> {
+    const forgotten = this.#transaction(() => this.#uids.forgetSlice(before, FORGOTTEN_PER_SLICE));
+    forgotten.confirm();
+    return forgotten.hasMore;
   }
 
   async putSetting(name: string, value: string): Promise<void> {
@@ -361,14 +390,15 @@ class SqliteStore implements Store {
     };
   }
 
-  #append(event: NewEvent, remembered: Remembered[]): Appended {
+  #append(event: NewEvent, remembered: Map<string, NewEvent>): Appended {
     const key = event.dedupe;
     if (key) {
-      const twin = remembered.find((other) => isSameUid(other.key, key));
-      const known = twin ? { event: twin.seq, content: twin.key.content } : this.#uids.find(key);
+      const name = `${key.uidHigh}/${key.uidLow}`;
+      const twin = remembered.get(name);
+      const known = twin ? { event: twin.seq, content: twin.dedupe?.content } : this.#uids.find(key);
       if (known && known.content !== key.content) return { kind: "conflict" };
-      if (known) return this.#duplicateOf(known.event, twin?.event ?? null);
-      remembered.push({ key, seq: event.seq, event });
+      if (known) return this.#duplicateOf(known.event, twin ?? null);
+      remembered.set(name, event);
     }
     this.#journal.append(event);
     if (event.expansion) this.#jobs.insert(event.expansion);
@@ -411,25 +441,27 @@ class SqliteStore implements Store {
       settleSeq: number;
     };
     this.#fold.foldedUpTo = mark.journalId;
-    const { rows, settlements, lastSettleSeq } = readBehindMark(db, mark);
     const now = this.#options.clock.now();
-    const events = new Map<number, JournalEvent>();
-    for (const row of rows) {
+    let journalId = mark.journalId;
+    const events = new Map<number, JournalRow>();
+    for (const row of rowsBehindMark(db, mark.journalId)) {
+      journalId = row.id;
       if (row.uid !== null && row.payload && row.user_id !== null && row.event_id !== null) {
         const key = dedupeKey(row.user_id, row.uid, row.event_id, contentTypeOf(row), row.payload);
         this.#uids.remember(key, row.id as EventSeq);
       }
       if (row.webhook === 0) {
-        events.set(row.id, row);
+        events.set(row.id, { ...row, payload: null });
         continue;
       }
       const head = row.event === null ? row : (events.get(row.event) ?? this.#journal.headOf(row.id));
       if (!head) continue;
-      const hotRow = hotFromJournal(row, head, this.#webhooks.userOf(row.webhook, head.user_id));
+      const hotRow = hotFromJournal(row, head, this.#webhooks.userOf(row.webhook, head.user_id), now);
       this.#deliveries.readSlot(hotRow);
       this.#hot.add(hotRow);
       this.#hot.markDirty(hotRow, now);
     }
+    const { settlements, lastSettleSeq } = settlementsBehindMark(db, mark);
     for (const settlement of settlements) {
       const row =
         this.#hot.rows.get(settlement.id) ?? this.#deliveries.warm(settlement.id, settlement.webhookId);
@@ -437,9 +469,14 @@ class SqliteStore implements Store {
       applySettlement(row, settlement);
       this.#hot.markDirty(row, now);
     }
-    this.#mark = { journalId: Math.max(mark.journalId, rows.at(-1)?.id ?? 0), settleSeq: lastSettleSeq };
+    this.#mark = { journalId, settleSeq: lastSettleSeq };
     this.#uids.rotate(now);
-    this.#fold.finish(() => ({ ...this.#mark }));
+    try {
+      this.#fold.finish(() => ({ ...this.#mark }));
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+      for (const row of this.#hot.rows.values()) if (row.dueAt !== null) this.#hot.wait(row);
+    }
   }
 
   #foldSlice(): void {
@@ -455,15 +492,25 @@ class SqliteStore implements Store {
     const covering = this.#fold.coveringGeneration;
     while (this.#fold.completedGeneration < covering) {
       this.#foldSlice();
-      if (this.#fold.completedGeneration < covering) await new Promise((resolve) => setImmediate(resolve));
+      if (this.#fold.completedGeneration < covering) await turn();
     }
   }
 
-  /** A single delivery is changed in the log, so what is hot and not leased goes there first. */
-  async #foldIfHot(id: DeliveryId): Promise<void> {
-    const row = this.#hot.rows.get(id);
-    if (row && row.token === 0 && row.isDirty) await this.#foldAll();
-    else if (row && row.token === 0 && !this.#fold.isIdle) await this.#foldAll();
+  /** On a full disk a list shows all but the last second, rather than nothing. */
+  async #foldForReading(): Promise<void> {
+    try {
+      await this.#foldAll();
+    } catch (error) {
+      if (!(error instanceof Problem && error.code === "disk_full")) throw error;
+    }
+  }
+
+  /** A single delivery is changed in the log, so what is hot of it goes there first; a leased one stays as it is. */
+  async #changeInLog(id: DeliveryId, change: () => LaneChange | null): Promise<LaneChange | null> {
+    for (let row = this.#hot.rows.get(id); row && row.token === 0; row = this.#hot.rows.get(id)) {
+      await this.#foldAll();
+    }
+    return this.#transaction(change);
   }
 
   /** All or nothing. SQLite's own errors come out as problems, with nothing changed. */
@@ -511,18 +558,16 @@ function endOfRow(row: HotRow): SettledRow {
   };
 }
 
-function isSameUid(a: DedupeKey, b: DedupeKey): boolean {
-  return a.uidHigh === b.uidHigh && a.uidLow === b.uidLow;
-}
-
 function readSalt(db: Db): IdSalt {
   const hex = String(db.prepare("select value from setting where name = 'salt'").pluck().get());
   return { a: Number.parseInt(hex.slice(0, 8), 16), b: Number.parseInt(hex.slice(8, 16), 16) };
 }
 
+/** The fold's mark too: an id below it, given again after its rows were deleted, would be missed by a recovery. */
 function lastSeq(db: Db): number {
   const tables = ["journal", "webhook", "job", "api_key"];
   return Math.max(
+    Number(db.prepare("select journal_id from fold").pluck().get()),
     ...tables.map((table) => Number(db.prepare(`select coalesce(max(id), 0) from ${table}`).pluck().get())),
   );
 }

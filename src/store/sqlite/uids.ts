@@ -16,7 +16,7 @@ export class UidMemory {
   readonly #windowMs: number;
   readonly #insert: Statement;
   readonly #find: Statement;
-  readonly #generations: Statement;
+  readonly #following: Statement;
   readonly #deleteSlice: Statement;
   #fresh = new Map<number, Remembered[]>();
   #freshCount = 0;
@@ -25,17 +25,20 @@ export class UidMemory {
   #queue: Remembered[] = [];
   #next = 0;
   #generation = 0;
-  #live: number[] = [];
+  readonly #live: number[] = [];
 
   constructor(db: Db, windowMs: number) {
     this.#windowMs = windowMs;
     this.#insert = db.prepare("insert or replace into uid values (?, ?, ?, ?, ?)");
     this.#find = db.prepare("select content, event from uid where generation = ? and high = ? and low = ?");
-    this.#generations = db.prepare("select distinct generation from uid order by generation").pluck();
+    this.#following = db.prepare("select min(generation) from uid where generation > ?").pluck();
     this.#deleteSlice = db.prepare(
       "delete from uid where generation = ? and (high, low) in (select high, low from uid where generation = ? limit ?)",
     );
-    this.#live = this.#generations.all() as number[];
+    // From one to the next through the key: a day holds a billion uids.
+    for (let at = this.#following.get(-1); typeof at === "number"; at = this.#following.get(at)) {
+      this.#live.push(at);
+    }
     this.#generation = this.#live.at(-1) ?? 0;
   }
 
@@ -103,15 +106,23 @@ export class UidMemory {
     return this.#next + limit >= this.#queue.length;
   }
 
-  /** Deletes up to `limit` of a generation that ended before `before`. True when more waits. */
-  forgetSlice(before: number, limit: number): boolean {
-    const oldest = this.#live[0];
-    const following = this.#live[1];
-    if (oldest === undefined || following === undefined || following > before) return false;
-    if (this.#deleteSlice.run(oldest, oldest, limit).changes < limit) this.#live.shift();
-    return true;
+  /** Deletes up to `limit` of a generation that ended before `before`, inside the caller's transaction. */
+  forgetSlice(before: number, limit: number): { hasMore: boolean; confirm: () => void } {
+    const [oldest, following, third] = this.#live;
+    if (oldest === undefined || following === undefined || following > before) {
+      return { hasMore: false, confirm: nothing };
+    }
+    const isGone = this.#deleteSlice.run(oldest, oldest, limit).changes < limit;
+    return {
+      hasMore: !isGone || (third !== undefined && third <= before),
+      confirm: () => {
+        if (isGone) this.#live.shift();
+      },
+    };
   }
 }
+
+function nothing(): void {}
 
 function inBucket(buckets: Map<number, Remembered[]>, key: DedupeKey): Remembered | undefined {
   return buckets.get(key.uidHigh)?.find((entry) => entry.key.uidLow === key.uidLow);

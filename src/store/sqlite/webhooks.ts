@@ -31,6 +31,8 @@ export class Webhooks {
   readonly #listOf: Statement;
   readonly #byEvent: Statement;
   readonly #idsOf: Statement;
+  readonly #routeOf: Statement;
+  readonly #idAt: Statement;
 
   constructor(db: Db) {
     this.#insert = db.prepare("insert or ignore into webhook values (?, ?, ?, ?, ?, ?, ?, ?)");
@@ -48,6 +50,10 @@ export class Webhooks {
     this.#listOf = db.prepare(
       "select * from webhook where user_id = ? and deleted_at is null and id < ? order by id desc limit ?",
     );
+    this.#routeOf = db.prepare("select user_id, event_id from webhook where id = ?");
+    this.#idAt = db
+      .prepare("select id from webhook where user_id = ? and event_id = ? and deleted_at is null")
+      .pluck();
     this.#idsOf = db.prepare("select id from webhook where user_id = ? limit ?").pluck();
     this.#byEvent = db.prepare(
       "select id, user_id from webhook where event_id = ? and user_id > ? and deleted_at is null order by user_id limit ?",
@@ -93,9 +99,14 @@ export class Webhooks {
     return this.#idsOf.all(userId, limit) as WebhookId[];
   }
 
+  /** Whose it is and what it takes, without reading the rest. */
+  routeOf(id: number): { readonly user_id: string; readonly event_id: string } | undefined {
+    return this.#routeOf.get(id) as { user_id: string; event_id: string } | undefined;
+  }
+
   /** The user whom a delivery of this webhook belongs to, given the user of its event (`*`: a broadcast). */
   userOf(id: number, eventUser: string | null): string {
-    return eventUser !== null && eventUser !== "*" ? eventUser : (this.get(id as WebhookId)?.userId ?? "");
+    return eventUser !== null && eventUser !== "*" ? eventUser : (this.routeOf(id)?.user_id ?? "");
   }
 
   find(userId: string, eventId: string): Webhook | null {
@@ -135,8 +146,8 @@ export class Webhooks {
   /** Most specific first; an event goes to one webhook of its user. */
   route(key: RouteKey): readonly WebhookId[] {
     for (const pattern of matchCandidates(key.eventId)) {
-      const row = this.#find.get(key.userId, pattern) as WebhookRow | undefined;
-      if (row) return [row.id as WebhookId];
+      const id = this.#idAt.get(key.userId, pattern);
+      if (typeof id === "number") return [id as WebhookId];
     }
     return [];
   }
@@ -154,11 +165,12 @@ export class Webhooks {
       for (const row of rows) if (!chosen.has(row.user_id)) chosen.set(row.user_id, row.id as WebhookId);
     }
     const bound = decidedUpTo;
-    const targets = [...chosen]
+    const decided = [...chosen]
       .filter(([userId]) => bound === null || userId <= bound)
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([userId, webhookId]) => ({ userId, webhookId }));
-    return { targets, next: bound };
+    const targets = decided.slice(0, limit);
+    return { targets, next: targets.length < decided.length ? (targets.at(-1)?.userId ?? bound) : bound };
   }
 }
 

@@ -1,0 +1,330 @@
+import { randomBytes } from "node:crypto";
+import { type IncomingMessage, STATUS_CODES } from "node:http";
+import type { Socket } from "node:net";
+import fastify, {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type RouteOptions,
+} from "fastify";
+import { Problem } from "../domain/problem.ts";
+import { checkScope, createAuthenticator } from "./auth.ts";
+import { BODY_BYTES_MAX, takeAnything, takeEvents, takeJson } from "./bodies.ts";
+import { createBuckets } from "./buckets.ts";
+import type { Api, ApiContext, ApiDeps, SchemaTypes } from "./context.ts";
+import { createApiCounters } from "./counters.ts";
+import { createCursors } from "./cursors.ts";
+import { deliveryRoutes, webhookDeliveryRoutes } from "./deliveries.ts";
+import { dlqRoutes } from "./dlq.ts";
+import { eventRoutes } from "./events.ts";
+import { jobRoutes } from "./jobs.ts";
+import { keyRoutes } from "./keys.ts";
+import { openApiDocument, type SeenRoute } from "./openapi.ts";
+import { sendProblem, toProblem } from "./problems.ts";
+import { publishEventRoutes, publishRawRoutes } from "./publish.ts";
+import { createRegistry } from "./registry.ts";
+import { createRenderer } from "./render.ts";
+import { createStreamHub, streamRoutes } from "./stream.ts";
+import { openApiRoute, refusalOf, systemRoutes } from "./system.ts";
+import { createTurns } from "./turns.ts";
+import { compileValidator } from "./validate.ts";
+import { webhookRoutes } from "./webhooks.ts";
+
+/** Limits of the HTTP server itself. A client that sends slowly holds a socket, and no more, for these times. */
+const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 30_000;
+/** Longer than the 60 s of common load balancers: they close first, so no request meets a closing socket. */
+const KEEP_ALIVE_TIMEOUT_MS = 65_000;
+const HEADER_BYTES_MAX = 16 * 1_024;
+const CONNECTIONS_MAX = 20_000;
+/** An event id has 128 characters; each can be written as three. What is longer is not found. */
+const PARAM_LENGTH_MAX = 400;
+const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] as const;
+/** Keys whose publish rate is kept. */
+const RATED_KEYS_MAX = 10_000;
+
+export interface HookdApi {
+  readonly server: FastifyInstance;
+  /** For whoever invalidates from elsewhere (cluster, tests). */
+  readonly context: ApiContext;
+  /** Binds `config.listen`; port 0 gives a free one. */
+  listen(): Promise<{ host: string; port: number }>;
+  /** Takes no more connections, ends streams, and resolves when the requests in flight are answered. */
+  close(): Promise<void>;
+}
+
+/** Puts the HTTP API together, over the engine. Everything it depends on comes in here. */
+export async function createApi(deps: ApiDeps): Promise<HookdApi> {
+  const context = contextOf(deps);
+  const routes: RouteOptions[] = [];
+  let isClosing = false;
+  const api: Api = fastify({
+    bodyLimit: BODY_BYTES_MAX,
+    clientErrorHandler,
+    exposeHeadRoutes: true,
+    forceCloseConnections: "idle",
+    // What the router cannot read comes here, past all hooks.
+    frameworkErrors(error, request, reply) {
+      nameAnswer(request, reply);
+      sendProblem(reply, toProblem(error), context.engine.salt);
+    },
+    genReqId: requestIds(context.randomBytes),
+    http: { headersTimeout: HEADERS_TIMEOUT_MS, maxHeaderSize: HEADER_BYTES_MAX },
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    logger: false,
+    maxRequestsPerSocket: 0,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
+    trustProxy: false,
+  }).withTypeProvider<SchemaTypes>();
+  api.server.maxConnections = CONNECTIONS_MAX;
+  api.decorateRequest("apiKey", null);
+  api.setValidatorCompiler(compileValidator as never);
+  // Answers go out as they are: the response schemas are for the document, and for the tests that hold answers to them.
+  api.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
+  api.addHook("onRequest", (request, reply, done) => {
+    nameAnswer(request, reply);
+    if (isClosing) reply.header("connection", "close");
+    done();
+  });
+  api.addHook("onRoute", (route) => {
+    routes.push(route);
+    guard(context, route);
+  });
+  api.setErrorHandler((error, request, reply) => {
+    const problem = toProblem(error);
+    if (problem.code === "internal") {
+      context.log.error(
+        {
+          err: problem.cause ?? problem,
+          request_id: request.id,
+          method: request.method,
+          route: request.routeOptions.url,
+        },
+        "request failed",
+      );
+    }
+    if (problem.status === 413) reply.header("connection", "close");
+    sendProblem(reply, problem, context.engine.salt);
+  });
+  api.setNotFoundHandler((request, reply) => {
+    sendProblem(
+      reply,
+      new Problem("not_found", `there is nothing at ${pathOf(request)}`),
+      context.engine.salt,
+    );
+  });
+  addRoutes(api, context, routes);
+  await api.ready();
+
+  return {
+    server: api as unknown as FastifyInstance,
+    context,
+    async listen() {
+      await api.listen(context.config.listen);
+      const address = api.server.address();
+      if (address === null || typeof address === "string")
+        throw new Error("the server listens on no TCP port");
+      return { host: address.address, port: address.port };
+    },
+    async close() {
+      isClosing = true;
+      context.stream.close();
+      await api.close();
+    },
+  };
+}
+
+function contextOf(deps: ApiDeps): ApiContext {
+  const { engine, config, clock } = deps;
+  const counters = deps.counters ?? createApiCounters();
+  const auth = createAuthenticator(engine, clock);
+  const render = createRenderer(engine.salt);
+  const registry = createRegistry(
+    engine,
+    { ttlMs: config.cache.ttlMs, entriesMax: config.cache.entries },
+    clock,
+  );
+  engine.onWebhookChanged(registry.invalidateUser);
+  const perSecond = config.limits.publishPerKey;
+  return {
+    engine,
+    config,
+    clock,
+    log: deps.log,
+    sealer: deps.sealer,
+    policy: deps.policy,
+    version: deps.version,
+    metrics: deps.metrics,
+    randomBytes: deps.randomBytes ?? randomBytes,
+    auth,
+    registry,
+    render,
+    counters,
+    cursors: createCursors(engine.salt),
+    stream: createStreamHub(engine, auth, render, counters),
+    publishRate:
+      perSecond > 0
+        ? createBuckets({ burst: perSecond, perSecond, entriesMax: RATED_KEYS_MAX }, clock)
+        : null,
+    inTurn: createTurns(),
+  };
+}
+
+function addRoutes(api: Api, context: ApiContext, routes: readonly RouteOptions[]): void {
+  for (const prefix of ["/v1", ""]) {
+    api.register(
+      async (scope: Api) => {
+        takeJson(scope as unknown as FastifyInstance);
+        webhookRoutes(scope, context);
+        webhookDeliveryRoutes(scope, context);
+        eventRoutes(scope, context);
+        if (prefix === "") return;
+        deliveryRoutes(scope, context);
+        dlqRoutes(scope, context);
+        jobRoutes(scope, context);
+        keyRoutes(scope, context);
+        streamRoutes(scope, context);
+      },
+      { prefix },
+    );
+    api.register(
+      async (scope: Api) => {
+        takeEvents(scope as unknown as FastifyInstance);
+        publishEventRoutes(scope, context);
+      },
+      { prefix },
+    );
+    api.register(
+      async (scope: Api) => {
+        takeAnything(scope as unknown as FastifyInstance);
+        publishRawRoutes(scope, context);
+      },
+      { prefix },
+    );
+  }
+  systemRoutes(api, context);
+  openApiRoute(api, () => openApiDocument(documented(routes), context.version));
+  api.register(async (scope: Api) => refuseOtherMethods(scope, context, [...routes]));
+}
+
+/** Calls that have a name, under one path each: the unversioned ones are the same again. */
+function documented(routes: readonly RouteOptions[]): SeenRoute[] {
+  const isShown = ({ url, method, config }: RouteOptions) =>
+    config?.operationId !== undefined &&
+    method !== "HEAD" &&
+    (url.startsWith("/v1/") || config.tag === "system");
+  return routes.filter(isShown);
+}
+
+/** A path that exists answers 405 to the methods it does not take, and says which it does. */
+function refuseOtherMethods(api: Api, context: ApiContext, routes: readonly RouteOptions[]): void {
+  for (const [url, those] of Map.groupBy(routes, (route) => route.url)) {
+    const taken = those.flatMap((route) => route.method);
+    const allow = taken.join(", ");
+    api.route({
+      method: METHODS.filter((method) => !taken.includes(method)),
+      url,
+      exposeHeadRoute: false,
+      config: { scope: "open" },
+      onRequest(request, reply) {
+        const problem = new Problem(
+          "method_not_allowed",
+          `${pathOf(request)} takes ${allow}, not ${request.method}`,
+        );
+        sendProblem(reply.header("allow", allow), problem, context.engine.salt);
+      },
+      handler: () => undefined,
+    });
+  }
+}
+
+/** Gives a route the hooks that its configuration asks for. A route that says nothing of keys is a mistake. */
+function guard(context: ApiContext, route: RouteOptions): void {
+  const { config = {} } = route;
+  const { scope } = config;
+  if (scope === undefined)
+    throw new Error(`the route ${route.method} ${route.url} does not say what a key needs`);
+  // A HEAD route is made of its GET, which was guarded.
+  if (route.method === "HEAD" || scope === "open") return;
+
+  const isOpenTo = scope === "metrics" ? isLocal : () => false;
+  const needed = scope === "metrics" ? "read" : scope;
+  route.onRequest = (request, _reply, done) => {
+    const refusal = config.isPublish === true ? refusalOf(context.engine.refusal) : null;
+    if (refusal !== null) return done(refusal);
+    if (isOpenTo(request)) return done();
+    const { authorization } = request.headers;
+    const known = context.auth.known(authorization);
+    if (known !== null) return admit(known);
+    context.auth.authenticate(authorization, request.socket.remoteAddress ?? "").then(admit, done);
+
+    function admit(key: NonNullable<FastifyRequest["apiKey"]>): void {
+      let problem: Error | undefined;
+      try {
+        checkScope(key, needed as Exclude<typeof needed, "open">);
+        request.apiKey = key;
+      } catch (error) {
+        problem = error as Error;
+      }
+      done(problem);
+    }
+  };
+  if (config.isBodyOptional === true && config.isPublish !== true) {
+    route.preValidation = (request, _reply, done) => {
+      request.body ??= {};
+      done();
+    };
+  }
+}
+
+/** From this machine, and not through a proxy on it. */
+function isLocal(request: FastifyRequest): boolean {
+  const { remoteAddress = "" } = request.socket;
+  const isLoopback = /^(::ffff:)?127\./.test(remoteAddress) || remoteAddress === "::1";
+  return (
+    isLoopback && request.headers["x-forwarded-for"] === undefined && request.headers.forwarded === undefined
+  );
+}
+
+/** A caller's own x-request-id where it is harmless text, otherwise one that is unique to this process. */
+function requestIds(random: (count: number) => Uint8Array): (raw: IncomingMessage) => string {
+  const prefix = `req_${Buffer.from(random(6)).toString("hex")}_`;
+  let count = 0;
+  return (raw) => {
+    const given = raw.headers["x-request-id"];
+    if (typeof given === "string" && /^[A-Za-z0-9._:-]{1,64}$/.test(given)) return given;
+    count += 1;
+    return prefix + count.toString(36);
+  };
+}
+
+/** What every answer has. */
+function nameAnswer(request: FastifyRequest, reply: FastifyReply): void {
+  reply.header("x-request-id", request.id).header("x-content-type-options", "nosniff");
+}
+
+function pathOf(request: FastifyRequest): string {
+  const [path = ""] = request.url.split("?");
+  return path.length > 100 ? `${path.slice(0, 100)}...` : path;
+}
+
+/** What Node refuses before there is a request: too slow (408), too much of headers (431), or no HTTP (400). */
+function clientErrorHandler(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === "ECONNRESET" || socket.destroyed) return;
+  const status = clientErrorStatus(error.code);
+  const body = JSON.stringify({ type: "about:blank", title: STATUS_CODES[status], status });
+  if (socket.writable) {
+    socket.write(
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: application/problem+json\r\nconnection: close\r\n` +
+        `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    );
+  }
+  socket.destroy();
+}
+
+function clientErrorStatus(code: string | undefined): number {
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT") return 408;
+  return code === "HPE_HEADER_OVERFLOW" ? 431 : 400;
+}

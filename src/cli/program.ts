@@ -1,0 +1,54 @@
+import { Command } from "commander";
+import { VERSION } from "../version.ts";
+import { examplesText, run } from "./command.ts";
+
+type Load = () => Promise<(program: Command) => void>;
+
+/** What adds each command, by every name that it has; in the order of the help. */
+const COMMANDS: readonly (readonly [names: readonly string[], load: Load])[] = [
+  [["serve"], async () => (await import("./serve.ts")).addServeCommand],
+  [["webhooks", "webhook"], async () => (await import("./webhooks.ts")).addWebhookCommands],
+  [["events", "event"], async () => (await import("./events.ts")).addEventCommands],
+  [["deliveries", "delivery"], async () => (await import("./deliveries.ts")).addDeliveryCommands],
+  [["dlq"], async () => (await import("./dlq.ts")).addDlqCommands],
+  [["jobs", "job"], async () => (await import("./jobs.ts")).addJobCommands],
+  [["keys", "key"], async () => (await import("./keys.ts")).addKeyCommands],
+  [["listen"], async () => (await import("./listen.ts")).addListenCommand],
+  [["config"], async () => (await import("./config.ts")).addConfigCommands],
+  [["version"], async () => addVersionCommand],
+];
+
+/**
+ * The program for these arguments. It knows every command, unless the first argument names one: then only that one is
+ * loaded, which takes half of the time.
+ */
+export async function createProgram(args: readonly string[]): Promise<Command> {
+  const program = new Command("hookd")
+    .description("Webhook delivery that you run yourself: signed, retried, durable, visible.")
+    .version(VERSION, "-V, --version", "print the version")
+    .helpCommand("help [command]", "show the help of a command")
+    .showSuggestionAfterError()
+    .showHelpAfterError("(add --help to see how it is used)")
+    .exitOverride()
+    .addHelpText(
+      "after",
+      examplesText([
+        "hookd serve --dev",
+        "hookd webhooks add --event user.created --url http://127.0.0.1:9000/hooks",
+        `hookd events send user.created '{"id": 1}' --wait`,
+        "hookd deliveries list --status failed",
+      ]),
+    );
+  const named = COMMANDS.filter(([names]) => names.includes(args[0] ?? ""));
+  for (const [, load] of named.length > 0 ? named : COMMANDS) (await load())(program);
+  return program;
+}
+
+function addVersionCommand(program: Command): void {
+  program
+    .command("version")
+    .summary("Print the version")
+    .description("Print the version")
+    .addHelpText("after", examplesText(["hookd version"]))
+    .action(run<[]>(async ({ terminal }) => terminal.line(VERSION)));
+}

@@ -1,0 +1,261 @@
+import { randomBytes } from "node:crypto";
+import { mkdirSync, readFileSync, statSync } from "node:fs";
+import { availableParallelism, networkInterfaces } from "node:os";
+import { join } from "node:path";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { MessageChannel, Worker } from "node:worker_threads";
+import type { Logger } from "pino";
+import { type ApiCounters, createApiCounters } from "./api/counters.ts";
+import { makeKey } from "./api/key-text.ts";
+import { createApi, type HookdApi } from "./api/server.ts";
+import type { Config } from "./config/config.ts";
+import { compileAddressPolicy } from "./domain/address.ts";
+import { SCOPES } from "./domain/key.ts";
+import { createSealer } from "./domain/seal.ts";
+import type { Engine } from "./engine/port.ts";
+import { systemClock } from "./lib/clock.ts";
+import { loadMasterKey, writePrivate } from "./master-key.ts";
+import { createLog } from "./observe/log.ts";
+import { renderMetrics } from "./observe/metrics.ts";
+import { createEngineClient } from "./threads/engine-client.ts";
+import type { DirectorData, FromDirector, SenderData, ToDirector } from "./threads/messages.ts";
+import { VERSION } from "./version.ts";
+
+export interface Daemon {
+  readonly address: string;
+  readonly adminKeyPath: string;
+  readonly isFirstStart: boolean;
+  /** The admin key's text, on the first start only. */
+  readonly adminKey: string | null;
+  /** Resolves when hookd cannot go on: the process should end with an error. */
+  readonly failed: Promise<Error>;
+  /** Takes no more, lets what is in flight end (`delivery.drain`), makes everything durable. */
+  stop(): Promise<void>;
+}
+
+export interface DaemonOptions {
+  /** The operator says that the wall clock is right, after a gap of more than an hour. */
+  readonly acceptClock?: boolean;
+}
+
+/** Sender threads: one less than there are cores for the other two threads to share, 4 at most. */
+const SENDERS_MAX = 4;
+/** So many replaced senders within a minute end the process: something is wrong that a restart may mend. */
+const RESTARTS_MAX = 5;
+const RESTART_WINDOW_MS = 60_000;
+
+/** Starts hookd: director, senders, API, in this order. Throws what an operator can act on. */
+export async function startDaemon(config: Config, options: DaemonOptions = {}): Promise<Daemon> {
+  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+  const log = createLog(config.log.level, VERSION);
+  const masterKey = loadMasterKey(config);
+  const sealer = createSealer(masterKey, randomBytes);
+  const failure = Promise.withResolvers<Error>();
+  const threads = startThreads(config, masterKey, sealer.keyId, options, log, failure.resolve);
+  await threads.ready;
+  const { engine } = threads;
+  const counters = createApiCounters();
+  let api: HookdApi;
+  let address: string;
+  try {
+    api = await createApi({
+      engine,
+      config,
+      clock: systemClock,
+      log: log.child({ thread: "api" }),
+      sealer,
+      policy: compileAddressPolicy({
+        allow: config.net.allow,
+        allowLoopback: config.net.allowLoopback,
+        nat64: config.net.nat64,
+        own: ownAddresses(config),
+      }),
+      version: VERSION,
+      counters,
+      metrics: metricsOf(engine, counters, threads.restarts),
+    });
+    const { host, port } = await api.listen();
+    address = `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  } catch (error) {
+    await threads.stop();
+    throw error;
+  }
+  const adminKeyPath = join(config.dataDir, "admin.key");
+  const adminKey = await ensureAdminKey(engine, adminKeyPath);
+  log.info({ address, data_dir: config.dataDir }, "hookd is ready");
+  return {
+    address,
+    adminKeyPath,
+    isFirstStart: adminKey !== null,
+    adminKey,
+    failed: failure.promise,
+    async stop() {
+      log.info("hookd is stopping");
+      threads.beginStop();
+      await api.close();
+      await threads.stop();
+      log.info("hookd has stopped");
+    },
+  };
+}
+
+interface Threads {
+  readonly engine: Engine;
+  readonly ready: Promise<void>;
+  readonly restarts: () => number;
+  beginStop(): void;
+  stop(): Promise<void>;
+}
+
+function startThreads(
+  config: Config,
+  masterKey: Uint8Array,
+  keyId: string,
+  options: DaemonOptions,
+  log: Logger,
+  fail: (error: Error) => void,
+): Threads {
+  const senderCount =
+    config.delivery.senders === "auto" ? sendersFor(availableParallelism()) : config.delivery.senders;
+  const channels = Array.from({ length: senderCount }, () => new MessageChannel());
+  const directorData: DirectorData = {
+    config,
+    version: VERSION,
+    keyId,
+    acceptClock: options.acceptClock ?? false,
+    senderPorts: channels.map((channel) => channel.port1),
+  };
+  const director = new Worker(new URL("./threads/director.ts", import.meta.url), {
+    workerData: directorData,
+    transferList: channels.map((channel) => channel.port1),
+    name: "director",
+  });
+  const { engine, receive } = createEngineClient(director);
+  const ready = Promise.withResolvers<void>();
+  const stopped = Promise.withResolvers<void>();
+  let isStopping = false;
+  let restarts = 0;
+  director.on("message", (message: FromDirector) => {
+    receive(message);
+    if (message.kind === "ready") ready.resolve();
+    if (message.kind === "failed") {
+      isStopping = true;
+      ready.reject(new Error(message.message));
+      for (const sender of senders) void sender.terminate();
+      void director.terminate();
+    }
+    if (message.kind === "stopped") stopped.resolve();
+  });
+  director.on("error", (error) => {
+    log.fatal({ err: error }, "the director failed: hookd ends, and recovers when it is started again");
+    ready.reject(error);
+    fail(error instanceof Error ? error : new Error(String(error)));
+  });
+  director.on("exit", () => stopped.resolve());
+
+  const recentDeaths: number[] = [];
+  const startSender = (index: number, channel: MessageChannel): Worker => {
+    const senderData: SenderData = {
+      config,
+      version: VERSION,
+      masterKey,
+      ownAddresses: ownAddresses(config),
+      port: channel.port2,
+    };
+    const sender = new Worker(new URL("./threads/sender.ts", import.meta.url), {
+      workerData: senderData,
+      transferList: [channel.port2],
+      name: `sender-${index}`,
+    });
+    sender.on("error", (error) =>
+      log.error({ err: error, sender: index }, "a sender failed and is replaced"),
+    );
+    sender.on("exit", () => {
+      if (isStopping) return;
+      restarts += 1;
+      const now = performance.now();
+      recentDeaths.push(now);
+      while ((recentDeaths[0] ?? now) < now - RESTART_WINDOW_MS) recentDeaths.shift();
+      if (recentDeaths.length > RESTARTS_MAX) {
+        fail(
+          new Error(
+            `${recentDeaths.length} sender threads died within a minute: see the log for their errors`,
+          ),
+        );
+        return;
+      }
+      const fresh = new MessageChannel();
+      senders[index] = startSender(index, fresh);
+      const message: ToDirector = { kind: "sender", index, port: fresh.port1 };
+      director.postMessage(message, [fresh.port1]);
+    });
+    return sender;
+  };
+  const senders: Worker[] = channels.map((channel, index) => startSender(index, channel));
+
+  return {
+    engine,
+    ready: ready.promise,
+    restarts: () => restarts,
+    beginStop() {
+      isStopping = true;
+      director.postMessage({ kind: "stop" } satisfies ToDirector);
+    },
+    async stop() {
+      isStopping = true;
+      director.postMessage({ kind: "stop" } satisfies ToDirector);
+      await stopped.promise;
+      await Promise.all([director.terminate(), ...senders.map((sender) => sender.terminate())]);
+    },
+  };
+}
+
+function sendersFor(cores: number): number {
+  return Math.max(1, Math.min(SENDERS_MAX, cores - 2));
+}
+
+/** Addresses of this machine: a webhook must not reach hookd itself by them. */
+function ownAddresses(config: Config): string[] {
+  const interfaces = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  return [config.listen.host, ...interfaces.map(({ address }) => address)];
+}
+
+/** On the first start an admin key is made, and left where the command line finds it. */
+async function ensureAdminKey(engine: Engine, path: string): Promise<string | null> {
+  if (statSync(path, { throwIfNoEntry: false })) return null;
+  const { items } = await engine.listKeys(null, { limit: 1, before: null });
+  if (items.length > 0) return null;
+  const { text, hash } = makeKey(randomBytes);
+  await engine.createKey({ userId: null, scopes: [...SCOPES], name: "admin", hash, expiresAt: null });
+  writePrivate(path, `${text}\n`);
+  return readFileSync(path, "utf8").trim();
+}
+
+/** The numbers of all threads as Prometheus text. */
+function metricsOf(engine: Engine, api: ApiCounters, restarts: () => number): () => Promise<string> {
+  const lag = monitorEventLoopDelay({ resolution: 10 });
+  lag.enable();
+  return async () => {
+    const stats = await engine.stats();
+    const lagSeconds = lag.percentile(99) / 1e9;
+    lag.reset();
+    const cpu = process.cpuUsage();
+    return renderMetrics({
+      counters: {
+        ...stats.counters,
+        hookd_events_unmatched_total: api.unmatched,
+        hookd_stream_skipped_total: api.streamSkipped,
+        hookd_sender_restarts_total: restarts(),
+        hookd_cpu_seconds_total: (cpu.user + cpu.system) / 1e6,
+      },
+      gauges: {
+        ...stats.gauges,
+        hookd_event_loop_lag_seconds: lagSeconds,
+        hookd_stream_clients: api.streamClients,
+        hookd_up_seconds: process.uptime(),
+        hookd_memory_rss_bytes: process.memoryUsage.rss(),
+      },
+      histograms: stats.histograms,
+    });
+  };
+}

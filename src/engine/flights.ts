@@ -1,0 +1,62 @@
+import type { DeliveryId, EventSeq } from "../domain/ids.ts";
+import type { Lane } from "./lane.ts";
+
+/** A leased delivery: in a sender's hands, or on its way there or back. */
+export interface Flight {
+  readonly id: DeliveryId;
+  readonly token: number;
+  readonly lane: Lane;
+  readonly event: EventSeq;
+  readonly eventUid: string;
+  readonly eventId: string;
+  readonly userId: string;
+  readonly attemptCount: number;
+  readonly roundStart: number;
+  readonly queuedAt: number;
+  readonly isRetry: boolean;
+  readonly sender: number;
+  isCancelRequested: boolean;
+  /** Its outcome is in a commit that runs: a second one is stale. */
+  isSettling: boolean;
+}
+
+/** Deliveries in flight, by id. Bounded by `delivery.in_flight_max`, which the schedule keeps. */
+export class Flights {
+  readonly #flights = new Map<DeliveryId, Flight>();
+  #lastToken = 0;
+
+  get size(): number {
+    return this.#flights.size;
+  }
+
+  /** The first of `count` tokens that no lease of this process has had. */
+  takeTokens(count: number): number {
+    const first = this.#lastToken + 1;
+    this.#lastToken += count;
+    return first;
+  }
+
+  add(flight: Flight): void {
+    this.#flights.set(flight.id, flight);
+  }
+
+  get(id: DeliveryId): Flight | undefined {
+    return this.#flights.get(id);
+  }
+
+  /** The flight that an outcome is of: null for another lease's, and for one that is being settled already. */
+  claim(id: DeliveryId, token: number): Flight | null {
+    const flight = this.#flights.get(id);
+    if (!flight || flight.token !== token || flight.isSettling) return null;
+    flight.isSettling = true;
+    return flight;
+  }
+
+  remove(id: DeliveryId): void {
+    this.#flights.delete(id);
+  }
+
+  all(): IterableIterator<Flight> {
+    return this.#flights.values();
+  }
+}

@@ -1,0 +1,134 @@
+import type { Config } from "../config/config.ts";
+import { Problem } from "../domain/problem.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Timers } from "../lib/timers.ts";
+import type { LaneChange, Store } from "../store/port.ts";
+import type { CarefulClock } from "./careful-clock.ts";
+import type { Lane } from "./lane.ts";
+import type { Schedule } from "./schedule.ts";
+
+export interface HousekeepingDeps {
+  readonly config: Config;
+  readonly store: Store;
+  readonly schedule: Schedule;
+  readonly clock: Clock;
+  readonly careful: CarefulClock;
+  readonly timers: Timers;
+  readonly isIdle: () => boolean;
+  readonly onChanges: (changes: readonly LaneChange[]) => Promise<void>;
+  readonly onForgotten: (lanes: readonly Lane[]) => void;
+  readonly onSuspended: (gapMs: number) => void;
+  readonly onFatal: (error: unknown) => void;
+}
+
+/** Between looks for quiet moments, in which the store does what waits for one. */
+const TICK_MS = 250;
+const PRUNE_EVERY_MS = 1_000;
+const PRUNE_ROWS = 500;
+/** Slices in one round of pruning: what a second of 12,000 events needs, and twice that. */
+const PRUNE_SLICES_MAX = 50;
+const SWEEP_EVERY_MS = 10_000;
+const EXPIRE_ROWS = 500;
+const WATERMARK_EVERY_MS = 30_000;
+const LANE_IDLE_MS = 60_000;
+
+/** What has to be done now and then, in slices: folding in quiet moments, retention, expiry, forgetting. */
+export class Housekeeping {
+  readonly #deps: HousekeepingDeps;
+  #cancel: (() => void) | null = null;
+  #isStopped = false;
+  #running: Promise<void> = Promise.resolve();
+  #nextPrune = 0;
+  #nextSweep = 0;
+  #nextWatermark = 0;
+  #wasSuspended = false;
+
+  constructor(deps: HousekeepingDeps) {
+    this.#deps = deps;
+  }
+
+  start(): void {
+    this.#schedule();
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#cancel?.();
+    await this.#running;
+  }
+
+  #schedule(): void {
+    if (this.#isStopped) return;
+    this.#cancel = this.#deps.timers.after(TICK_MS, () => {
+      this.#running = this.#tick()
+        .catch((error) => {
+          // A store that takes nothing at the moment is the pipeline's to notice; the work waits.
+          if (!(error instanceof Problem)) this.#deps.onFatal(error);
+        })
+        .finally(() => this.#schedule());
+    });
+  }
+
+  async #tick(): Promise<void> {
+    const { store, clock, isIdle } = this.#deps;
+    while (isIdle() && !this.#isStopped && (await store.maintain())) await this.#breathe();
+    const mono = clock.mono();
+    if (mono >= this.#nextWatermark) {
+      this.#nextWatermark = mono + WATERMARK_EVERY_MS;
+      this.#watch();
+      await store.putSetting(WATERMARK, String(this.#deps.careful.now()));
+    }
+    if (mono >= this.#nextPrune) {
+      this.#nextPrune = mono + PRUNE_EVERY_MS;
+      await this.#prune();
+    }
+    if (mono >= this.#nextSweep) {
+      this.#nextSweep = mono + SWEEP_EVERY_MS;
+      await this.#sweep();
+    }
+  }
+
+  #watch(): void {
+    const { careful, onSuspended } = this.#deps;
+    if (careful.isSuspended && !this.#wasSuspended) onSuspended(careful.gapMs);
+    this.#wasSuspended = careful.isSuspended;
+  }
+
+  async #prune(): Promise<void> {
+    const { store, careful, config } = this.#deps;
+    const now = careful.now();
+    const bounds = {
+      successBefore: now - config.retention.successMs,
+      deadBefore: now - config.retention.deadMs,
+    };
+    for (let slice = 0; slice < PRUNE_SLICES_MAX && !this.#isStopped; slice += 1) {
+      const { hasMore } = await store.prune(bounds, PRUNE_ROWS);
+      if (!hasMore) break;
+      await this.#breathe();
+    }
+    await store.forgetUids(now - config.limits.dedupeWindowMs);
+  }
+
+  /** Deliveries that have been open for too long end, also those of lanes that send nothing. */
+  async #sweep(): Promise<void> {
+    const { store, schedule, clock, careful, config } = this.#deps;
+    const queuedBefore = careful.now() - config.delivery.ageMaxMs;
+    for (const lane of [...schedule.lanes.values()]) {
+      if (this.#isStopped) return;
+      const isOld = Math.min(lane.pendingDueAt, lane.retryingDueAt - config.delivery.ageMaxMs) < queuedBefore;
+      if (!isOld || lane.pending + lane.retrying === 0) continue;
+      const change = await store.expire(lane.webhookId, queuedBefore, EXPIRE_ROWS, clock.now());
+      if (change.died > 0) await this.#deps.onChanges([change]);
+      await this.#breathe();
+    }
+    this.#deps.onForgotten(schedule.forgetIdle(clock.mono() - LANE_IDLE_MS));
+  }
+
+  /** Lets a commit go first. */
+  #breathe(): Promise<void> {
+    return new Promise((resolve) => this.#deps.timers.soon(resolve));
+  }
+}
+
+/** Setting: careful time when hookd last ran. */
+export const WATERMARK = "careful_clock";

@@ -1,0 +1,170 @@
+import type { Config } from "../config/config.ts";
+import { dedupeKey } from "../domain/dedupe.ts";
+import type { DeliveryId, EventSeq } from "../domain/ids.ts";
+import type { Job } from "../domain/job.ts";
+import { Problem } from "../domain/problem.ts";
+import type { Appended, NewDelivery, NewEvent } from "../store/port.ts";
+import type { Counters } from "./counters.ts";
+import type { Flights } from "./flights.ts";
+import { isOn, type Lane } from "./lane.ts";
+import type { PublishRequest, PublishResult } from "./port.ts";
+import type { Schedule } from "./schedule.ts";
+import type { WebhookCache } from "./webhook-cache.ts";
+
+/** One event on its way into a commit, with the lanes that its deliveries go to. */
+export interface Entry {
+  readonly event: NewEvent;
+  readonly lanes: readonly Lane[];
+}
+
+export interface IntakeDeps {
+  readonly config: Config;
+  readonly schedule: Schedule;
+  readonly flights: Flights;
+  readonly webhooks: WebhookCache;
+  readonly counters: Counters;
+  readonly nextSeq: () => number;
+}
+
+const RETRY_AFTER_FULL_SECONDS = 5;
+
+/**
+ * Turns publish requests into rows to append: checks the backlog limits, and takes a slot for each delivery that can
+ * go straight to a sender. Webhooks must be in the cache. Nothing is changed on disk here.
+ */
+export class Intake {
+  readonly #deps: IntakeDeps;
+  /** Deliveries of the commit being built that will wait in their lane. */
+  readonly #waiting = new Map<Lane, number>();
+  #waitingInAll = 0;
+
+  constructor(deps: IntakeDeps) {
+    this.#deps = deps;
+  }
+
+  /** Call before each commit is built. */
+  begin(): void {
+    this.#waiting.clear();
+    this.#waitingInAll = 0;
+  }
+
+  /** The row to append, or why the event is refused. */
+  prepare(request: PublishRequest, expansion: Job | null, now: number, nowMono: number): Entry | Problem {
+    const refusal = this.#refusalOf(request, nowMono);
+    if (refusal) {
+      this.#deps.counters.refuse(refusal.code);
+      return refusal;
+    }
+    const seq = this.#deps.nextSeq() as EventSeq;
+    const targets: NewDelivery[] = [];
+    const lanes: Lane[] = [];
+    const isAlone = request.targets.length === 1 && expansion === null;
+    for (const webhookId of request.targets) {
+      const webhook = this.#deps.webhooks.get(webhookId);
+      if (!webhook) continue;
+      const lane = this.#deps.schedule.laneOf(webhook, nowMono);
+      const id = (isAlone ? seq : this.#deps.nextSeq()) as DeliveryId;
+      targets.push(this.#deliveryTo(lane, id, now, nowMono));
+      lanes.push(lane);
+    }
+    const { userId, eventId, uid, contentType, payload } = request;
+    const dedupe = uid === null ? null : dedupeKey(userId, uid, eventId, contentType, payload);
+    const job = expansion === null ? null : { ...expansion, spec: expandOf(seq, eventId) };
+    return {
+      event: { seq, userId, eventId, uid, dedupe, contentType, payload, targets, expansion: job },
+      lanes,
+    };
+  }
+
+  /** Counts an accepted event's waiting deliveries; a refused or duplicate one gives its slots back. */
+  settled(entry: Entry, appended: Appended | null, now: number, nowMono: number): void {
+    const isAccepted = appended?.kind === "accepted";
+    entry.event.targets.forEach((target, index) => {
+      const lane = entry.lanes[index];
+      if (!lane || target.reason !== null) return;
+      if (!isAccepted && target.token !== 0) this.#deps.schedule.end(lane, false, now, nowMono);
+      if (isAccepted && target.token === 0) {
+        this.#deps.schedule.enqueue(lane, { pending: 1, retrying: 0, dueAt: now }, now, nowMono);
+      }
+    });
+  }
+
+  #deliveryTo(lane: Lane, id: DeliveryId, now: number, nowMono: number): NewDelivery {
+    const base = { id, webhookId: lane.webhookId, userId: lane.webhook.userId, token: 0, reason: null };
+    if (!isOn(lane.webhook)) return { ...base, reason: "disabled" };
+    const isBehind = this.#waiting.has(lane);
+    if (!isBehind && this.#deps.schedule.tryHandOff(lane, now, nowMono)) {
+      return { ...base, token: this.#deps.flights.takeTokens(1) };
+    }
+    // Only a broadcast comes here with its lane full: the others were refused as a whole.
+    if (lane.pending + lane.retrying >= this.#deps.config.limits.laneBacklog)
+      return { ...base, reason: "overflow" };
+    this.#waiting.set(lane, (this.#waiting.get(lane) ?? 0) + 1);
+    this.#waitingInAll += 1;
+    return base;
+  }
+
+  #refusalOf(request: PublishRequest, nowMono: number): Problem | null {
+    const { limits } = this.#deps.config;
+    const { schedule } = this.#deps;
+    if (schedule.backlog + schedule.inFlight + this.#waitingInAll >= limits.queueDepth) {
+      return full(
+        "queue_full",
+        `the queue holds ${limits.queueDepth} deliveries, its limit (limits.queue_depth)`,
+      );
+    }
+    if (request.userId === "*") return null;
+    if (schedule.backlogOfUser(request.userId) + this.#waitingInAll >= limits.userBacklog) {
+      return full(
+        "user_full",
+        `${limits.userBacklog} deliveries of user ${request.userId} are waiting, the limit (limits.user_backlog)`,
+      );
+    }
+    for (const webhookId of request.targets) {
+      const webhook = this.#deps.webhooks.get(webhookId);
+      if (!webhook || !isOn(webhook)) continue;
+      const lane = schedule.laneOf(webhook, nowMono);
+      const backlog = lane.pending + lane.retrying + (this.#waiting.get(lane) ?? 0);
+      if (backlog >= limits.laneBacklog) {
+        return full(
+          "lane_full",
+          `${limits.laneBacklog} deliveries for ${webhook.eventId} of user ${webhook.userId} are waiting, the limit ` +
+            "(limits.lane_backlog)",
+        );
+      }
+    }
+    return null;
+  }
+}
+
+function expandOf(event: EventSeq, eventId: string): Job["spec"] {
+  return { kind: "expand", userId: null, event, eventId };
+}
+
+function full(code: "queue_full" | "user_full" | "lane_full", detail: string): Problem {
+  return new Problem(code, detail, { retryAfterSeconds: RETRY_AFTER_FULL_SECONDS });
+}
+
+const REFS_MAX = 100;
+
+/** What the publisher is answered. */
+export function resultOf(entry: Entry, appended: Appended): PublishResult | Problem {
+  if (appended.kind === "conflict") {
+    return new Problem(
+      "uid_conflict",
+      `event uid ${entry.event.uid ?? ""} was used for another event or payload`,
+    );
+  }
+  if (appended.kind === "duplicate") {
+    const { seq, deliveryCount, deliveries } = appended;
+    return { event: seq, isDuplicate: true, deliveryCount, deliveries, fanOut: null };
+  }
+  const { seq, targets, expansion } = entry.event;
+  return {
+    event: seq,
+    isDuplicate: false,
+    deliveryCount: targets.length,
+    deliveries: targets.slice(0, REFS_MAX).map(({ id, webhookId }) => ({ id, webhookId })),
+    fanOut: expansion?.id ?? null,
+  };
+}

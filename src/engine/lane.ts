@@ -1,0 +1,110 @@
+import { type Breaker, type BreakerPolicy, createBreaker, isProbeDue } from "../domain/breaker.ts";
+import type { WebhookId } from "../domain/ids.ts";
+import { createRamp, type Ramp } from "../domain/ramp.ts";
+import { type Bucket, createBucket, nextTokenAtMono } from "../domain/rate-limit.ts";
+import type { Webhook } from "../domain/webhook.ts";
+import { Recent } from "./recent.ts";
+
+/** Nothing is due. */
+export const NEVER = Number.POSITIVE_INFINITY;
+
+/**
+ * All open deliveries of one webhook, as the director sees them: how many wait on disk and when the first is due, how
+ * many are in flight, and what holds the lane back. Parking is only this state: no delivery is touched.
+ *
+ *   idle     nothing waits
+ *   waiting  what waits is due later                              -> ready at that time
+ *   parked   paused, breaker open, rate limit or Retry-After      -> ready at that time, or when resumed
+ *   full     as many in flight as its concurrency allows          -> ready when one ends
+ *   ready    due work, and room for it: it stands in the queue for a slot
+ */
+export interface Lane {
+  readonly webhookId: WebhookId;
+  webhook: Webhook;
+  /** Deliveries on disk that no one holds, of each queue. */
+  pending: number;
+  retrying: number;
+  /** A time no later than the first of each is due; NEVER when there is none. */
+  pendingDueAt: number;
+  retryingDueAt: number;
+  inFlight: number;
+  retriesInFlight: number;
+  breaker: Breaker;
+  ramp: Ramp;
+  bucket: Bucket | null;
+  /** Asked for by the receiver: nothing goes before, wall clock. */
+  holdUntil: number;
+  /** Earliest time for which a wake-up is set; NEVER without. */
+  wakeAt: number;
+  /** It stands in the queue for a slot. */
+  isQueued: boolean;
+  /** Version of the webhook that its sender was told; 0: none. */
+  targetVersion: number;
+  readonly recent: Recent;
+  lastError: { readonly at: number; readonly error: string } | null;
+  lastUsedMono: number;
+  /** The breaker's state as it is stored: written again when it differs. */
+  storedState: string | null;
+}
+
+export function createLane(webhook: Webhook, nowMono: number): Lane {
+  return {
+    webhookId: webhook.id,
+    webhook,
+    pending: 0,
+    retrying: 0,
+    pendingDueAt: NEVER,
+    retryingDueAt: NEVER,
+    inFlight: 0,
+    retriesInFlight: 0,
+    breaker: createBreaker(),
+    ramp: createRamp(),
+    bucket: webhook.rateLimit ? createBucket(webhook.rateLimit, nowMono) : null,
+    holdUntil: 0,
+    wakeAt: NEVER,
+    isQueued: false,
+    targetVersion: 0,
+    recent: new Recent(),
+    lastError: null,
+    lastUsedMono: nowMono,
+    storedState: null,
+  };
+}
+
+export function isOn(webhook: Webhook): boolean {
+  return webhook.isActive && webhook.deletedAt === null;
+}
+
+/** The first time at which anything of the lane is due; NEVER when nothing waits. */
+export function firstDueAt(lane: Lane): number {
+  if (lane.webhook.ordering === "fifo" && lane.retrying > 0) return lane.retryingDueAt;
+  return Math.min(lane.pendingDueAt, lane.retryingDueAt);
+}
+
+/** How many attempts the lane may have in flight now, time aside. */
+export function concurrencyOf(lane: Lane, concurrencyMax: number): number {
+  if (lane.webhook.ordering === "fifo") return 1;
+  if (lane.breaker.isOpen) return 1;
+  return Math.max(1, Math.min(lane.ramp.limit, lane.webhook.concurrencyMax ?? concurrencyMax));
+}
+
+/** When the lane's own rules let it send: now or earlier, a time to come, or NEVER while it is paused. */
+export function sendableAt(lane: Lane, policy: BreakerPolicy, now: number, nowMono: number): number {
+  if (lane.webhook.isPaused && isOn(lane.webhook)) return NEVER;
+  let at = lane.holdUntil;
+  if (lane.breaker.isOpen && !isProbeDue(lane.breaker, policy, now)) at = Math.max(at, lane.breaker.probeAt);
+  if (lane.bucket) at = Math.max(at, now + nextTokenAtMono(lane.bucket, nowMono) - nowMono);
+  return at;
+}
+
+/** Nothing waits, nothing is in flight, nothing to remember: the lane can be forgotten. */
+export function isForgettable(lane: Lane): boolean {
+  return (
+    lane.pending === 0 &&
+    lane.retrying === 0 &&
+    lane.inFlight === 0 &&
+    !lane.breaker.isOpen &&
+    lane.breaker.failingSince === null &&
+    !lane.isQueued
+  );
+}

@@ -1,0 +1,75 @@
+import type { Config } from "../config/config.ts";
+import type { Attempt } from "../domain/delivery.ts";
+import { type DeliveryId, formatId, type IdSalt } from "../domain/ids.ts";
+import { Problem } from "../domain/problem.ts";
+import type { Webhook } from "../domain/webhook.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Outcome, Sender } from "../sender/port.ts";
+import type { Flights } from "./flights.ts";
+import { targetOf } from "./target.ts";
+
+/** Samples in flight at once; each ends by its deadline. */
+const SAMPLES_MAX = 100;
+
+/**
+ * Sample attempts that a user asks for: sent at once, outside of lanes and log. They are told from deliveries by a
+ * negative id, under which a sender also knows their target (a version of its own, for this one attempt).
+ */
+export class Samples {
+  readonly #senders: readonly Sender[];
+  readonly #flights: Flights;
+  readonly #clock: Clock;
+  readonly #waiting = new Map<number, (attempt: Attempt) => void>();
+  #lastId = 0;
+
+  constructor(senders: readonly Sender[], flights: Flights, clock: Clock) {
+    this.#senders = senders;
+    this.#flights = flights;
+    this.#clock = clock;
+  }
+
+  send(webhook: Webhook, config: Config, salt: IdSalt): Promise<Attempt> {
+    if (this.#waiting.size >= SAMPLES_MAX) {
+      throw new Problem("overloaded", `${SAMPLES_MAX} tests are under way: try again in a moment`);
+    }
+    this.#lastId -= 1;
+    const id = this.#lastId;
+    const sender = this.#senders[-id % this.#senders.length];
+    const target = { ...targetOf(webhook, config, salt), webhookId: id as Webhook["id"] };
+    const now = this.#clock.now();
+    const uid = `test_${formatId("evt", now, salt).slice(4)}`;
+    const eventId = webhook.eventId.includes("*") ? "hookd.test" : webhook.eventId;
+    const payload = { test: true, event_id: eventId, sent_at: new Date(now).toISOString() };
+    return new Promise((resolve) => {
+      this.#waiting.set(id, (attempt) => {
+        sender?.dropTarget(target.webhookId);
+        resolve(attempt);
+      });
+      sender?.putTarget(target);
+      sender?.send([
+        {
+          deliveryId: id as DeliveryId,
+          token: this.#flights.takeTokens(1),
+          webhookId: target.webhookId,
+          attemptNumber: 1,
+          eventUid: uid,
+          eventId,
+          contentType: "application/json",
+          payload: Buffer.from(JSON.stringify(payload)),
+        },
+      ]);
+    });
+  }
+
+  /** Takes the samples' outcomes out; the deliveries' are returned. */
+  take(outcomes: readonly Outcome[]): readonly Outcome[] {
+    if (this.#waiting.size === 0) return outcomes;
+    return outcomes.filter((outcome) => {
+      const resolve = this.#waiting.get(outcome.deliveryId);
+      if (!resolve) return true;
+      this.#waiting.delete(outcome.deliveryId);
+      resolve(outcome.attempt);
+      return false;
+    });
+  }
+}

@@ -1,0 +1,140 @@
+import type { WebhookId } from "../domain/ids.ts";
+import type { Job, JobSpec } from "../domain/job.ts";
+import { Problem } from "../domain/problem.ts";
+import type { DisabledReason, Webhook } from "../domain/webhook.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Store } from "../store/port.ts";
+import type { WebhookChanges, WebhookFields } from "./port.ts";
+import type { WebhookCache } from "./webhook-cache.ts";
+
+export interface WebhookControlDeps {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly nextSeq: () => number;
+  readonly webhooks: WebhookCache;
+  /** The change is durable. */
+  readonly onChanged: (webhook: Webhook) => void;
+  readonly startJob: (spec: JobSpec) => Promise<Job>;
+}
+
+/** Changes that overtook each other are made again on what is stored now, so often at most. */
+const TRIES_MAX = 10;
+
+/** Creating, changing and ending webhooks. A change takes effect with the next attempt. */
+export class WebhookControl {
+  readonly #deps: WebhookControlDeps;
+
+  constructor(deps: WebhookControlDeps) {
+    this.#deps = deps;
+  }
+
+  /** Also a tombstone is "no such webhook". */
+  async get(id: WebhookId): Promise<Webhook> {
+    const [webhook] = await this.#deps.store.getWebhooks([id]);
+    if (!webhook || webhook.deletedAt !== null) throw new Problem("not_found", "there is no such webhook");
+    return webhook;
+  }
+
+  async create(fields: WebhookFields): Promise<Webhook> {
+    const { store, clock, nextSeq, onChanged } = this.#deps;
+    const now = clock.now();
+    const webhook: Webhook = {
+      ...fields,
+      id: nextSeq() as WebhookId,
+      disabledReason: fields.isActive ? null : "user",
+      isPaused: false,
+      createdAt: now,
+      updatedAt: now,
+      version: 1,
+      deletedAt: null,
+    };
+    const inserted = await store.insertWebhook(webhook);
+    if (!inserted) throw await this.#exists(fields.userId, fields.eventId);
+    onChanged(inserted);
+    return inserted;
+  }
+
+  async put(fields: WebhookFields): Promise<{ webhook: Webhook; created: boolean }> {
+    for (let attempt = 0; attempt < TRIES_MAX; attempt += 1) {
+      const found = await this.#deps.store.findWebhook(fields.userId, fields.eventId);
+      try {
+        if (found) return { webhook: await this.update(found.id, fields), created: false };
+        return { webhook: await this.create(fields), created: true };
+      } catch (error) {
+        // Deleted or created meanwhile: look again.
+        if (!(error instanceof Problem) || !["not_found", "webhook_exists"].includes(error.code)) throw error;
+      }
+    }
+    throw new Problem("overloaded", "the webhook is being changed by others: try again");
+  }
+
+  async update(id: WebhookId, changes: WebhookChanges): Promise<Webhook> {
+    const { replayDisabled, ...fields } = changes;
+    const { before, after } = await this.#change(id, (webhook) => ({
+      ...webhook,
+      ...fields,
+      disabledReason: reasonAfter(webhook, fields.isActive),
+    }));
+    if (before.isActive && !after.isActive) await this.#endOpen(after);
+    if (after.isActive && replayDisabled) {
+      await this.#deps.startJob({
+        kind: "replay",
+        userId: after.userId,
+        select: { webhookId: id, reason: "disabled" },
+        ratePerSecond: null,
+      });
+    }
+    return after;
+  }
+
+  /** hookd itself switches the webhook off. */
+  async disable(id: WebhookId, reason: DisabledReason): Promise<void> {
+    const { before, after } = await this.#change(id, (webhook) => ({
+      ...webhook,
+      isActive: false,
+      disabledReason: webhook.isActive ? reason : webhook.disabledReason,
+    }));
+    if (before.isActive) await this.#endOpen(after);
+  }
+
+  async delete(id: WebhookId): Promise<void> {
+    const now = this.#deps.clock.now();
+    const { after } = await this.#change(id, (webhook) => ({ ...webhook, isActive: false, deletedAt: now }));
+    await this.#endOpen(after);
+  }
+
+  async #change(
+    id: WebhookId,
+    change: (webhook: Webhook) => Webhook,
+  ): Promise<{ before: Webhook; after: Webhook }> {
+    const { store, clock, onChanged } = this.#deps;
+    for (let attempt = 0; attempt < TRIES_MAX; attempt += 1) {
+      const before = await this.get(id);
+      const after = { ...change(before), updatedAt: clock.now(), version: before.version + 1 };
+      if (await store.updateWebhook(after)) {
+        onChanged(after);
+        return { before, after };
+      }
+      const holder = await store.findWebhook(after.userId, after.eventId);
+      if (holder && holder.id !== id) throw await this.#exists(after.userId, after.eventId);
+    }
+    throw new Problem("overloaded", "the webhook is being changed by others: try again");
+  }
+
+  #endOpen(webhook: Webhook): Promise<Job> {
+    return this.#deps.startJob({ kind: "end", userId: webhook.userId, webhookId: webhook.id });
+  }
+
+  async #exists(userId: string, eventId: string): Promise<Problem> {
+    const holder = await this.#deps.store.findWebhook(userId, eventId);
+    return new Problem("webhook_exists", `user ${userId} has a webhook for ${eventId} already`, {
+      details: { webhook_id: holder?.id ?? null },
+    });
+  }
+}
+
+function reasonAfter(webhook: Webhook, isActive: boolean | undefined): DisabledReason | null {
+  if (isActive === undefined) return webhook.disabledReason;
+  if (isActive) return null;
+  return webhook.isActive ? "user" : webhook.disabledReason;
+}

@@ -1,0 +1,74 @@
+/**
+ * Every metric of hookd, with its kind and meaning: the contract for dashboards and alerts. `/metrics` prints nothing
+ * that is not in here, and a test holds docs/METRICS.md against it.
+ */
+export interface Metric {
+  readonly kind: "counter" | "gauge" | "histogram";
+  readonly help: string;
+}
+
+export const METRICS: Readonly<Record<string, Metric>> = {
+  hookd_events_accepted_total: counter("Events stored and answered with 202, duplicates aside."),
+  hookd_events_duplicate_total: counter(
+    "Events whose uid was known with the same content: answered, not stored again.",
+  ),
+  hookd_events_conflict_total: counter("Events whose uid was known with other content: refused with 409."),
+  hookd_events_unmatched_total: counter("Events that no webhook takes: answered with 202, not stored."),
+  hookd_events_refused_total: counter("Events refused at a limit, by problem code."),
+  hookd_deliveries_accepted_total: counter("Deliveries stored with their events."),
+  hookd_deliveries_handed_off_total: counter("Deliveries that went from the commit straight to a sender."),
+  hookd_deliveries_succeeded_total: counter("Deliveries that ended with a 2xx."),
+  hookd_deliveries_dead_total: counter("Deliveries that ended without success, by reason."),
+  hookd_attempts_total: counter("Attempts, by verdict."),
+  hookd_attempt_errors_total: counter(
+    "Failed attempts, by class of error; status: an answer other than 2xx.",
+  ),
+  hookd_attempt_ms: histogram("Duration of attempts, from connect to last byte, ms."),
+  hookd_delivery_ms: histogram("From acceptance to the recorded success of the first attempt, ms."),
+  hookd_commit_ms: histogram("Duration of group commits, ms."),
+  hookd_commit_batch_size: histogram("Events and outcomes in one group commit."),
+  hookd_commit_failures_total: counter(
+    "Commits that the store refused (disk full): nothing of them was acknowledged.",
+  ),
+  hookd_outcomes_stale_total: counter("Outcomes of leases that were no longer held: not applied."),
+  hookd_lane_count_drift_total: counter("Times a lane's kept counts were wrong: a bug, please report it."),
+  hookd_queue_depth: gauge("Open deliveries: waiting and in flight."),
+  hookd_in_flight: gauge("Attempts under way."),
+  hookd_oldest_due_seconds: gauge("How long the oldest due delivery has been due."),
+  hookd_lanes: gauge("Lanes in memory."),
+  hookd_lanes_ready: gauge("Lanes with due work that wait for a slot."),
+  hookd_lanes_open: gauge("Lanes whose breaker is open."),
+  hookd_lanes_parked: gauge("Lanes that send nothing now: breaker open, paused, or held by Retry-After."),
+  hookd_dlq_size: gauge("Dead deliveries."),
+  hookd_jobs_running: gauge("Bulk jobs that are not done."),
+  hookd_store_bytes: gauge("Size of the database file."),
+  hookd_store_wal_bytes: gauge("Size of the database's write-ahead log."),
+  hookd_store_unfolded: gauge("Deliveries that the journal has and the log has not yet."),
+  hookd_clock_gap_seconds: gauge(
+    "How far the wall clock is ahead of the time by which hookd prunes and expires.",
+  ),
+  hookd_clock_suspended: gauge(
+    "1 while that gap is over an hour: nothing is pruned, expired or switched off.",
+  ),
+  hookd_event_loop_lag_seconds: gauge(
+    "99th percentile of the API thread's event-loop delay since the last scrape.",
+  ),
+  hookd_stream_clients: gauge("Clients of the server-sent stream."),
+  hookd_stream_skipped_total: counter("Stream rows dropped for clients that read too slowly."),
+  hookd_sender_restarts_total: counter("Sender threads that died and were replaced."),
+  hookd_up_seconds: gauge("Since the process started."),
+  hookd_memory_rss_bytes: gauge("Resident memory of the process."),
+  hookd_cpu_seconds_total: counter("User and system CPU time of the process."),
+};
+
+function counter(help: string): Metric {
+  return { kind: "counter", help };
+}
+
+function gauge(help: string): Metric {
+  return { kind: "gauge", help };
+}
+
+function histogram(help: string): Metric {
+  return { kind: "histogram", help };
+}

@@ -1,0 +1,173 @@
+import type { AddressPolicy } from "../domain/address.ts";
+import type { WebhookId } from "../domain/ids.ts";
+import type { SealedParts } from "../domain/webhook.ts";
+import type { Clock } from "../lib/clock.ts";
+import { Attempt, type AttemptContext } from "./attempt.ts";
+import { Connections } from "./connections.ts";
+import { Dialer } from "./connector.ts";
+import { Deadlines } from "./deadlines.ts";
+import { SendFailure } from "./failure.ts";
+import type { Outcome, Sender, SendOrder, Target } from "./port.ts";
+import { requestHeaders } from "./request.ts";
+import { NameResolver } from "./resolver.ts";
+import { prepareTarget, type ReadyTarget } from "./target.ts";
+
+export interface HttpSenderOptions {
+  readonly clock: Clock;
+  /** hookd's, for the user agent. */
+  readonly version: string;
+  readonly policy: AddressPolicy;
+  /** Takes callback URLs with http. */
+  readonly allowHttp: boolean;
+  /** Takes `localhost`; whether loopback addresses are open is the policy's. */
+  readonly allowLoopback: boolean;
+  /** Name servers, `address` or `address:port`; empty: the system's. */
+  readonly dnsServers: readonly string[];
+  /** PEM file of certificates trusted besides Node's. */
+  readonly caFile: string | null;
+  /** Bytes kept of a response body; 0 keeps none. */
+  readonly excerptBytes: number;
+  /** Idle connections over all origins. Each costs some 70 KB. */
+  readonly idleConnectionsMax: number;
+  /** Decrypts. */
+  readonly open: (sealed: Uint8Array) => SealedParts;
+  /** What the operator's log may hold of a failed attempt: addresses and system codes, but no byte of the receiver. */
+  readonly onFailure?: (outcome: Outcome, failure: SendFailure) => void;
+}
+
+export interface SenderCounts {
+  readonly inFlight: number;
+  readonly takenConnections: number;
+  readonly idleConnections: number;
+  readonly idleOrigins: number;
+  readonly isTicking: boolean;
+}
+
+export interface HttpSender extends Sender {
+  counts(): SenderCounts;
+}
+
+/**
+ * A sender over HTTP/1.1. `onOutcome` is called once per order, sometimes from inside `send`; what it throws ends the
+ * thread. Throws for an unreadable CA file or a wrong name server.
+ */
+export function createSender(options: HttpSenderOptions, onOutcome: (outcome: Outcome) => void): HttpSender {
+  return new UndiciSender(options, onOutcome);
+}
+
+class UndiciSender implements HttpSender {
+  readonly #options: HttpSenderOptions;
+  readonly #onOutcome: (outcome: Outcome) => void;
+  readonly #userAgent: string;
+  readonly #deadlines: Deadlines;
+  readonly #resolver: NameResolver;
+  readonly #connections: Connections;
+  readonly #context: AttemptContext;
+  readonly #targets = new Map<WebhookId, ReadyTarget | SendFailure>();
+  #inFlight = 0;
+  #isStopped = false;
+
+  constructor(options: HttpSenderOptions, onOutcome: (outcome: Outcome) => void) {
+    this.#options = options;
+    this.#onOutcome = onOutcome;
+    this.#userAgent = `hookd/${options.version}`;
+    this.#deadlines = new Deadlines(options.clock);
+    this.#resolver = new NameResolver(options.clock, this.#deadlines, options.dnsServers);
+    const dialer = new Dialer({ ...options, deadlines: this.#deadlines, resolver: this.#resolver });
+    this.#connections = new Connections(dialer, options.idleConnectionsMax);
+    this.#context = {
+      clock: options.clock,
+      connections: this.#connections,
+      deadlines: this.#deadlines,
+      excerptBytes: options.excerptBytes,
+      settle: (outcome, failure) => {
+        this.#inFlight -= 1;
+        this.#report(outcome, failure);
+      },
+    };
+  }
+
+  putTarget(target: Target): void {
+    this.#targets.set(target.webhookId, prepareTarget(target, this.#options));
+  }
+
+  dropTarget(webhookId: WebhookId): void {
+    this.#targets.delete(webhookId);
+  }
+
+  send(orders: readonly SendOrder[]): void {
+    for (const order of orders) if (!this.#isStopped) this.#begin(order);
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#deadlines.stop();
+    this.#resolver.stop();
+    await this.#connections.closeAll();
+  }
+
+  counts(): SenderCounts {
+    return {
+      inFlight: this.#inFlight,
+      takenConnections: this.#connections.takenCount,
+      idleConnections: this.#connections.idleCount,
+      idleOrigins: this.#connections.originCount,
+      isTicking: this.#deadlines.isTicking,
+    };
+  }
+
+  #begin(order: SendOrder): void {
+    const now = this.#options.clock.now();
+    const target = this.#targets.get(order.webhookId);
+    if (target === undefined || target instanceof SendFailure) {
+      this.#refuse(
+        order,
+        now,
+        target ?? new SendFailure("internal", `webhook ${order.webhookId} is not known`),
+      );
+      return;
+    }
+    let headers: string[];
+    try {
+      headers = requestHeaders(order, target, this.#userAgent, now);
+    } catch (error) {
+      this.#refuse(order, now, new SendFailure("internal", `${target.publicId} cannot be signed for`, error));
+      return;
+    }
+    this.#inFlight += 1;
+    new Attempt(this.#context, order, target, headers, now).begin();
+  }
+
+  /** The outcome of an order that never became a request. */
+  #refuse(order: SendOrder, now: number, failure: SendFailure): void {
+    const outcome: Outcome = {
+      deliveryId: order.deliveryId,
+      token: order.token,
+      webhookId: order.webhookId,
+      attempt: {
+        number: order.attemptNumber,
+        startedAt: now,
+        durationMs: 0,
+        verdict: failure.kind === "blocked" ? "blocked" : "retry",
+        statusCode: null,
+        error: failure.kind,
+        excerpt: null,
+      },
+      retryAfterMs: null,
+    };
+    this.#report(outcome, failure);
+  }
+
+  /** This runs inside undici's callbacks, which would take a throw for a failed request: a bug must end the thread. */
+  #report(outcome: Outcome, failure: SendFailure | null): void {
+    if (this.#isStopped) return;
+    try {
+      this.#onOutcome(outcome);
+      if (failure !== null) this.#options.onFailure?.(outcome, failure);
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  }
+}

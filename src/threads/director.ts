@@ -1,0 +1,157 @@
+import { join } from "node:path";
+import { parentPort, workerData } from "node:worker_threads";
+import { Problem } from "../domain/problem.ts";
+import { Director } from "../engine/director.ts";
+import { ByteReader } from "../lib/bytes.ts";
+import { systemClock } from "../lib/clock.ts";
+import { steadyClock } from "../lib/steady-clock.ts";
+import { systemTimers } from "../lib/timers.ts";
+import { attemptLog } from "../observe/attempt-log.ts";
+import { createLog } from "../observe/log.ts";
+import { createSqliteStore } from "../store/sqlite/sqlite-store.ts";
+import type { CallName, DirectorData, FromDirector, ProblemValue, ToDirector } from "./messages.ts";
+import { newWriter, readRequest, writeOutcome } from "./publish-codec.ts";
+import { RemoteSender } from "./remote-sender.ts";
+
+/** Entry of the director's thread: builds the store and the director, and serves the API's thread. */
+if (!parentPort) throw new Error("threads/director.ts runs as a worker thread only");
+const port = parentPort;
+const data = workerData as DirectorData;
+const { config } = data;
+
+const log = createLog(config.log.level, data.version).child({ thread: "director" });
+const clock = steadyClock(systemClock);
+const store = createSqliteStore({
+  dataDir: config.dataDir,
+  dedupeWindowMs: config.limits.dedupeWindowMs,
+  clock,
+});
+const senders = data.senderPorts.map((senderPort) => new RemoteSender(senderPort));
+const director = new Director({
+  config,
+  store,
+  senders,
+  clock,
+  timers: systemTimers,
+  random: Math.random,
+  acceptClock: data.acceptClock,
+  log: attemptLog(log, config.log.sampleSuccess, Math.random, () => director.salt),
+  onFatal: (error) => {
+    // Nothing may be acknowledged any more: the supervisor ends the process, and the next start recovers.
+    throw error;
+  },
+});
+for (const sender of senders) sender.onOutcomes = (outcomes) => director.takeOutcomes(outcomes);
+
+const writer = newWriter();
+let answers: { group: number; count: number }[] = [];
+let unsubscribe: (() => void) | null = null;
+let knownRefusal: typeof director.refusal = "starting";
+let isStopping = false;
+
+port.on("message", (message: ToDirector) => {
+  switch (message.kind) {
+    case "publish":
+      publish(message.group, message.count, message.bytes).catch(fatal);
+      break;
+    case "call":
+      answerCall(message.call, message.method, message.args).catch(fatal);
+      break;
+    case "watch":
+      unsubscribe?.();
+      unsubscribe = message.isWatching
+        ? director.subscribe((attempts, skipped) => post({ kind: "attempts", attempts, skipped }))
+        : null;
+      break;
+    case "sender":
+      senders[message.index]?.replace(message.port);
+      director.senderLost(message.index);
+      break;
+    case "stop":
+      if (!isStopping) stop().catch(fatal);
+      isStopping = true;
+      break;
+  }
+});
+
+start().catch((error: unknown) => {
+  post({ kind: "failed", message: error instanceof Error ? error.message : String(error) });
+});
+
+async function start(): Promise<void> {
+  await director.start();
+  await checkKey();
+  director.onWebhookChanged((userId) => post({ kind: "webhook", userId }));
+  knownRefusal = null;
+  post({ kind: "ready", salt: director.salt });
+  setInterval(tellRefusal, 100).unref();
+}
+
+async function stop(): Promise<void> {
+  tellRefusal();
+  await director.stop();
+  post({ kind: "stopped" });
+  port.close();
+  process.exit(0);
+}
+
+/** Secrets sealed with another key could never be opened: refuse to start rather than fail every attempt. */
+async function checkKey(): Promise<void> {
+  const known = await store.getSetting("master_key_id");
+  if (known === null) await store.putSetting("master_key_id", data.keyId);
+  else if (known !== data.keyId) {
+    await store.close();
+    throw new Error(
+      `the master key is not the one that ${join(config.dataDir, "hookd.db")} was written with. ` +
+        "Put the right key in place (master.key in the data directory, or security.master_key_file)",
+    );
+  }
+}
+
+async function publish(group: number, count: number, bytes: Uint8Array): Promise<void> {
+  const reader = new ByteReader(bytes);
+  const requests = Array.from({ length: count }, () => readRequest(reader));
+  const outcomes = await director.publishMany(requests);
+  // Groups of one commit are answered in one message: they come here in the same turn.
+  if (answers.length === 0) queueMicrotask(flushAnswers);
+  answers.push({ group, count });
+  for (const outcome of outcomes) writeOutcome(writer, outcome);
+}
+
+function flushAnswers(): void {
+  const bytes = writer.take();
+  port.postMessage({ kind: "published", answers, bytes } satisfies FromDirector, [bytes.buffer]);
+  answers = [];
+}
+
+async function answerCall(call: number, method: CallName, args: readonly unknown[]): Promise<void> {
+  const target = director as unknown as Record<CallName, (...given: readonly unknown[]) => Promise<unknown>>;
+  try {
+    post({ kind: "returned", call, value: await target[method](...args) });
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    post({ kind: "threw", call, problem: problemValue(error) });
+  }
+  tellRefusal();
+}
+
+function tellRefusal(): void {
+  if (director.refusal === knownRefusal) return;
+  knownRefusal = director.refusal;
+  post({ kind: "refusal", refusal: knownRefusal });
+}
+
+function problemValue(problem: Problem): ProblemValue {
+  const { code, message, details, retryAfterSeconds } = problem;
+  return { code, detail: message, details, retryAfterSeconds };
+}
+
+function post(message: FromDirector): void {
+  port.postMessage(message);
+}
+
+function fatal(error: unknown): void {
+  setImmediate(() => {
+    throw error;
+  });
+}

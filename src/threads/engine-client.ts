@@ -1,0 +1,188 @@
+import type { MessagePort, Worker } from "node:worker_threads";
+import type { IdSalt } from "../domain/ids.ts";
+import { Problem } from "../domain/problem.ts";
+import type { PublishOutcome } from "../engine/pipeline.ts";
+import type { Engine, PublishRequest, PublishResult, SettledAttempt } from "../engine/port.ts";
+import { ByteReader } from "../lib/bytes.ts";
+import type { CallName, FromDirector, ToDirector } from "./messages.ts";
+import { newWriter, readOutcome, writeRequest } from "./publish-codec.ts";
+
+interface Waiting {
+  readonly resolve: (result: PublishResult) => void;
+  readonly reject: (problem: Problem) => void;
+}
+
+type Listener = (attempts: readonly SettledAttempt[], skipped: number) => void;
+
+/**
+ * The engine as the API's thread sees it. Events published in one turn of the event loop travel as one message and
+ * share a commit; everything else is a call with an answer.
+ */
+class EngineClient {
+  readonly #port: Worker | MessagePort;
+  readonly #writer = newWriter();
+  #gathered: Waiting[] = [];
+  readonly #groups = new Map<number, readonly Waiting[]>();
+  #lastGroup = 0;
+  readonly #calls = new Map<
+    number,
+    { resolve: (value: unknown) => void; reject: (problem: Problem) => void }
+  >();
+  #lastCall = 0;
+  readonly #listeners = new Set<Listener>();
+  readonly #changeListeners = new Set<(userId: string) => void>();
+  salt: IdSalt = { a: 0, b: 0 };
+  refusal: Engine["refusal"] = "starting";
+
+  constructor(port: Worker | MessagePort) {
+    this.#port = port;
+  }
+
+  publish(request: PublishRequest): Promise<PublishResult> {
+    return new Promise((resolve, reject) => {
+      if (this.#gathered.length === 0) setImmediate(() => this.#flush());
+      this.#gathered.push({ resolve, reject });
+      writeRequest(this.#writer, request);
+    });
+  }
+
+  call(method: CallName, args: readonly unknown[]): Promise<unknown> {
+    this.#lastCall += 1;
+    const call = this.#lastCall;
+    return new Promise((resolve, reject) => {
+      this.#calls.set(call, { resolve, reject });
+      this.#post({ kind: "call", call, method, args });
+    });
+  }
+
+  subscribe(listener: Listener): () => void {
+    if (this.#listeners.size === 0) this.#post({ kind: "watch", isWatching: true });
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+      if (this.#listeners.size === 0) this.#post({ kind: "watch", isWatching: false });
+    };
+  }
+
+  onWebhookChanged(listener: (userId: string) => void): void {
+    this.#changeListeners.add(listener);
+  }
+
+  receive(message: FromDirector): void {
+    switch (message.kind) {
+      case "published":
+        this.#answer(message);
+        break;
+      case "returned":
+        this.#calls.get(message.call)?.resolve(message.value);
+        this.#calls.delete(message.call);
+        break;
+      case "threw": {
+        const { code, detail, details, retryAfterSeconds } = message.problem;
+        const wait = retryAfterSeconds === null ? {} : { retryAfterSeconds };
+        this.#calls
+          .get(message.call)
+          ?.reject(new Problem(code, detail, { details: { ...details }, ...wait }));
+        this.#calls.delete(message.call);
+        break;
+      }
+      case "attempts":
+        for (const listener of this.#listeners) listener(message.attempts, message.skipped);
+        break;
+      case "webhook":
+        for (const listener of this.#changeListeners) listener(message.userId);
+        break;
+      case "refusal":
+        this.refusal = message.refusal;
+        break;
+      case "ready":
+        this.salt = message.salt;
+        this.refusal = null;
+        break;
+      case "failed":
+      case "stopped":
+        break;
+    }
+  }
+
+  #flush(): void {
+    this.#lastGroup += 1;
+    const group = this.#lastGroup;
+    const gathered = this.#gathered;
+    this.#gathered = [];
+    this.#groups.set(group, gathered);
+    const bytes = this.#writer.take();
+    this.#post({ kind: "publish", group, count: gathered.length, bytes }, [bytes.buffer]);
+  }
+
+  #answer({ answers, bytes }: Extract<FromDirector, { kind: "published" }>): void {
+    const reader = new ByteReader(bytes);
+    for (const { group } of answers) {
+      const waiting = this.#groups.get(group) ?? [];
+      this.#groups.delete(group);
+      for (const { resolve, reject } of waiting) {
+        const outcome: PublishOutcome = readOutcome(reader);
+        if (outcome instanceof Problem) reject(outcome);
+        else resolve(outcome);
+      }
+    }
+  }
+
+  #post(message: ToDirector, transfer: ArrayBuffer[] = []): void {
+    this.#port.postMessage(message, transfer);
+  }
+}
+
+const CALLS: readonly CallName[] = [
+  "broadcast",
+  "routes",
+  "createWebhook",
+  "putWebhook",
+  "updateWebhook",
+  "deleteWebhook",
+  "getWebhooks",
+  "listWebhooks",
+  "testWebhook",
+  "live",
+  "listDeliveries",
+  "getDelivery",
+  "getEvent",
+  "retryDelivery",
+  "cancelDelivery",
+  "deadGroups",
+  "countJob",
+  "createJob",
+  "getJob",
+  "listJobs",
+  "cancelJob",
+  "createKey",
+  "findKey",
+  "getKey",
+  "listKeys",
+  "deleteKey",
+  "stats",
+];
+
+/** The engine behind a director thread, and where that thread's messages go. */
+export function createEngineClient(port: Worker | MessagePort): {
+  engine: Engine;
+  receive: (message: FromDirector) => void;
+} {
+  const client = new EngineClient(port);
+  const calls = Object.fromEntries(
+    CALLS.map((method) => [method, (...args: unknown[]) => client.call(method, args)]),
+  );
+  const engine = {
+    ...calls,
+    publish: (request: PublishRequest) => client.publish(request),
+    subscribe: (listener: Listener) => client.subscribe(listener),
+    onWebhookChanged: (listener: (userId: string) => void) => client.onWebhookChanged(listener),
+    get salt() {
+      return client.salt;
+    },
+    get refusal() {
+      return client.refusal;
+    },
+  };
+  return { engine: engine as unknown as Engine, receive: (message) => client.receive(message) };
+}

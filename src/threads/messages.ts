@@ -1,0 +1,77 @@
+import type { MessagePort } from "node:worker_threads";
+import type { Config } from "../config/config.ts";
+import type { IdSalt, WebhookId } from "../domain/ids.ts";
+import type { ProblemCode } from "../domain/problem.ts";
+import type { Engine, SettledAttempt } from "../engine/port.ts";
+import type { Target } from "../sender/port.ts";
+
+/** Everything that crosses threads. What is frequent is bytes (publish-codec.ts, send-codec.ts), the rest is cloned. */
+export interface DirectorData {
+  readonly config: Config;
+  readonly version: string;
+  /** Names the master key, so that a wrong one is noticed. */
+  readonly keyId: string;
+  readonly acceptClock: boolean;
+  /** One per sender; the other end is the sender's. */
+  readonly senderPorts: readonly MessagePort[];
+}
+
+export interface SenderData {
+  readonly config: Config;
+  readonly version: string;
+  readonly masterKey: Uint8Array;
+  readonly ownAddresses: readonly string[];
+  readonly port: MessagePort;
+}
+
+export type ToDirector =
+  | { readonly kind: "publish"; readonly group: number; readonly count: number; readonly bytes: Uint8Array }
+  | {
+      readonly kind: "call";
+      readonly call: number;
+      readonly method: CallName;
+      readonly args: readonly unknown[];
+    }
+  | { readonly kind: "watch"; readonly isWatching: boolean }
+  /** A sender was replaced: its deliveries in flight are lost, the port leads to the new one. */
+  | { readonly kind: "sender"; readonly index: number; readonly port: MessagePort }
+  | { readonly kind: "stop" };
+
+export type FromDirector =
+  | { readonly kind: "ready"; readonly salt: IdSalt }
+  | { readonly kind: "failed"; readonly message: string }
+  | {
+      readonly kind: "published";
+      readonly answers: readonly { readonly group: number; readonly count: number }[];
+      readonly bytes: Uint8Array;
+    }
+  | { readonly kind: "returned"; readonly call: number; readonly value: unknown }
+  | { readonly kind: "threw"; readonly call: number; readonly problem: ProblemValue }
+  | { readonly kind: "attempts"; readonly attempts: readonly SettledAttempt[]; readonly skipped: number }
+  | { readonly kind: "webhook"; readonly userId: string }
+  | { readonly kind: "refusal"; readonly refusal: Engine["refusal"] }
+  | { readonly kind: "stopped" };
+
+export type ToSender =
+  | { readonly kind: "orders"; readonly bytes: Uint8Array }
+  | { readonly kind: "target"; readonly target: Target }
+  | { readonly kind: "drop"; readonly webhookId: WebhookId }
+  | { readonly kind: "stop" };
+
+export type FromSender =
+  | { readonly kind: "outcomes"; readonly bytes: Uint8Array }
+  | { readonly kind: "stopped" };
+
+/** The engine's calls that are passed on as they are. */
+export type CallName = Exclude<
+  keyof Engine,
+  "salt" | "publish" | "subscribe" | "onWebhookChanged" | "refusal"
+>;
+
+/** A problem as it crosses threads. */
+export interface ProblemValue {
+  readonly code: ProblemCode;
+  readonly detail: string;
+  readonly details: Readonly<Record<string, unknown>>;
+  readonly retryAfterSeconds: number | null;
+}

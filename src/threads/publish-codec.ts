@@ -1,0 +1,80 @@
+import type { DeliveryId, EventSeq, JobId, WebhookId } from "../domain/ids.ts";
+import { PROBLEMS, Problem, type ProblemCode } from "../domain/problem.ts";
+import type { PublishOutcome } from "../engine/pipeline.ts";
+import type { PublishRequest } from "../engine/port.ts";
+import { type ByteReader, ByteWriter } from "../lib/bytes.ts";
+
+/** Events from the intake to the director, and the answers back: one message of plain bytes per turn of the loop. */
+export function writeRequest(writer: ByteWriter, request: PublishRequest): void {
+  writer.text(request.userId);
+  writer.text(request.eventId);
+  writer.u8(request.uid === null ? 0 : 1);
+  if (request.uid !== null) writer.text(request.uid);
+  writer.text(request.contentType);
+  writer.u16(request.targets.length);
+  for (const target of request.targets) writer.f64(target);
+  writer.bytes(request.payload);
+}
+
+/** The payload is a view of the message. */
+export function readRequest(reader: ByteReader): PublishRequest {
+  const userId = reader.text();
+  const eventId = reader.text();
+  const uid = reader.u8() === 1 ? reader.text() : null;
+  const contentType = reader.text();
+  const targets: WebhookId[] = [];
+  for (let count = reader.u16(); count > 0; count -= 1) targets.push(reader.f64() as WebhookId);
+  return { userId, eventId, uid, contentType, targets, payload: reader.bytes() };
+}
+
+const ACCEPTED = 0;
+const DUPLICATE = 1;
+const REFUSED = 2;
+
+export function writeOutcome(writer: ByteWriter, outcome: PublishOutcome): void {
+  if (outcome instanceof Problem) {
+    writer.u8(REFUSED);
+    writer.text(outcome.code);
+    writer.text(outcome.message.slice(0, 1_000));
+    writer.u32(outcome.retryAfterSeconds ?? 0);
+    return;
+  }
+  writer.u8(outcome.isDuplicate ? DUPLICATE : ACCEPTED);
+  writer.f64(outcome.event);
+  writer.u32(outcome.deliveryCount);
+  writer.f64(outcome.fanOut ?? 0);
+  writer.u8(outcome.deliveries.length);
+  for (const delivery of outcome.deliveries) {
+    writer.f64(delivery.id);
+    writer.f64(delivery.webhookId);
+  }
+}
+
+export function readOutcome(reader: ByteReader): PublishOutcome {
+  const kind = reader.u8();
+  if (kind === REFUSED) {
+    const code = reader.text();
+    const detail = reader.text();
+    const retryAfterSeconds = reader.u32();
+    const known: ProblemCode = code in PROBLEMS ? (code as ProblemCode) : "internal";
+    return new Problem(known, detail, retryAfterSeconds > 0 ? { retryAfterSeconds } : {});
+  }
+  const event = reader.f64() as EventSeq;
+  const deliveryCount = reader.u32();
+  const fanOut = reader.f64();
+  const deliveries = Array.from({ length: reader.u8() }, () => ({
+    id: reader.f64() as DeliveryId,
+    webhookId: reader.f64() as WebhookId,
+  }));
+  return {
+    event,
+    isDuplicate: kind === DUPLICATE,
+    deliveryCount,
+    deliveries,
+    fanOut: fanOut === 0 ? null : (fanOut as JobId),
+  };
+}
+
+export function newWriter(): ByteWriter {
+  return new ByteWriter(32_768);
+}

@@ -1,0 +1,92 @@
+import { ATTEMPT_ERRORS, VERDICTS } from "../domain/delivery.ts";
+import type { DeliveryId, WebhookId } from "../domain/ids.ts";
+import { ByteReader, type ByteWriter } from "../lib/bytes.ts";
+import type { Outcome, SendOrder } from "../sender/port.ts";
+
+/** Orders from the director to a sender, and outcomes back: one message of plain bytes per batch. */
+export function encodeOrders(writer: ByteWriter, orders: readonly SendOrder[]): Uint8Array<ArrayBuffer> {
+  for (const order of orders) {
+    writer.f64(order.deliveryId);
+    writer.f64(order.token);
+    writer.f64(order.webhookId);
+    writer.u32(order.attemptNumber);
+    writer.text(order.eventUid);
+    writer.text(order.eventId);
+    writer.text(order.contentType);
+    writer.bytes(order.payload);
+  }
+  return writer.take();
+}
+
+/** Payloads are views of the message. */
+export function decodeOrders(bytes: Uint8Array): SendOrder[] {
+  const reader = new ByteReader(bytes);
+  const orders: SendOrder[] = [];
+  while (reader.hasMore) {
+    orders.push({
+      deliveryId: reader.f64() as DeliveryId,
+      token: reader.f64(),
+      webhookId: reader.f64() as WebhookId,
+      attemptNumber: reader.u32(),
+      eventUid: reader.text(),
+      eventId: reader.text(),
+      contentType: reader.text(),
+      payload: reader.bytes(),
+    });
+  }
+  return orders;
+}
+
+const NONE = 255;
+
+export function writeAttemptOutcome(writer: ByteWriter, outcome: Outcome): void {
+  const { attempt } = outcome;
+  writer.f64(outcome.deliveryId);
+  writer.f64(outcome.token);
+  writer.f64(outcome.webhookId);
+  writer.f64(outcome.retryAfterMs ?? -1);
+  writer.u32(attempt.number);
+  writer.f64(attempt.startedAt);
+  writer.f64(attempt.durationMs);
+  writer.u8(VERDICTS.indexOf(attempt.verdict));
+  writer.u16(attempt.statusCode ?? 0);
+  writer.u8(attempt.error === null ? NONE : ATTEMPT_ERRORS.indexOf(attempt.error));
+  writer.bytes(attempt.excerpt ?? EMPTY);
+}
+
+export function decodeOutcomes(bytes: Uint8Array): Outcome[] {
+  const reader = new ByteReader(bytes);
+  const outcomes: Outcome[] = [];
+  while (reader.hasMore) {
+    const deliveryId = reader.f64() as DeliveryId;
+    const token = reader.f64();
+    const webhookId = reader.f64() as WebhookId;
+    const retryAfterMs = reader.f64();
+    const number = reader.u32();
+    const startedAt = reader.f64();
+    const durationMs = reader.f64();
+    const verdict = VERDICTS[reader.u8()] ?? "lost";
+    const statusCode = reader.u16();
+    const error = ATTEMPT_ERRORS[reader.u8()] ?? null;
+    const excerpt = reader.bytes();
+    outcomes.push({
+      deliveryId,
+      token,
+      webhookId,
+      retryAfterMs: retryAfterMs < 0 ? null : retryAfterMs,
+      attempt: {
+        number,
+        startedAt,
+        durationMs,
+        verdict,
+        statusCode: statusCode === 0 ? null : statusCode,
+        error,
+        // A copy: a view would keep the whole message alive until the fold has written the row.
+        excerpt: excerpt.length === 0 ? null : Uint8Array.from(excerpt),
+      },
+    });
+  }
+  return outcomes;
+}
+
+const EMPTY = new Uint8Array(0);

@@ -1,0 +1,74 @@
+import { workerData } from "node:worker_threads";
+import { compileAddressPolicy } from "../domain/address.ts";
+import { createSealer } from "../domain/seal.ts";
+import { ByteWriter } from "../lib/bytes.ts";
+import { systemClock } from "../lib/clock.ts";
+import { createSender } from "../sender/http-sender.ts";
+import type { FromSender, SenderData, ToSender } from "./messages.ts";
+import { decodeOrders, writeAttemptOutcome } from "./send-codec.ts";
+
+/** Entry of a sender's thread: takes orders, reports outcomes, a message for each turn of the loop. */
+const data = workerData as SenderData;
+const { config, port } = data;
+const sealer = createSealer(data.masterKey, () => {
+  throw new Error("a sender opens secrets and seals none");
+});
+const writer = new ByteWriter(32_768);
+let isFlushing = false;
+
+const sender = createSender(
+  {
+    clock: systemClock,
+    version: data.version,
+    policy: compileAddressPolicy({
+      allow: config.net.allow,
+      allowLoopback: config.net.allowLoopback,
+      nat64: config.net.nat64,
+      own: data.ownAddresses,
+    }),
+    allowHttp: config.net.allowHttp,
+    allowLoopback: config.net.allowLoopback,
+    dnsServers: config.net.dnsServers,
+    caFile: config.net.caFile,
+    excerptBytes: config.delivery.responseExcerptBytes,
+    idleConnectionsMax: config.net.idleConnectionsMax,
+    open: (sealed) => sealer.open(sealed),
+  },
+  (outcome) => {
+    writeAttemptOutcome(writer, outcome);
+    if (isFlushing) return;
+    isFlushing = true;
+    setImmediate(flush);
+  },
+);
+
+function flush(): void {
+  isFlushing = false;
+  const bytes = writer.take();
+  port.postMessage({ kind: "outcomes", bytes } satisfies FromSender, [bytes.buffer]);
+}
+
+port.on("message", (message: ToSender) => {
+  switch (message.kind) {
+    case "orders":
+      sender.send(decodeOrders(message.bytes));
+      break;
+    case "target":
+      sender.putTarget(message.target);
+      break;
+    case "drop":
+      sender.dropTarget(message.webhookId);
+      break;
+    case "stop":
+      stop().catch((error) => {
+        throw error;
+      });
+      break;
+  }
+});
+
+async function stop(): Promise<void> {
+  await sender.stop();
+  if (writer.length > 0) flush();
+  port.postMessage({ kind: "stopped" } satisfies FromSender);
+}

@@ -1,0 +1,148 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, normalize, relative } from "node:path";
+import { expect, test } from "vitest";
+
+const src = new URL("../src", import.meta.url).pathname;
+
+interface SourceFile {
+  readonly path: string;
+  readonly room: string;
+  readonly text: string;
+  readonly imports: readonly string[];
+}
+
+function sources(): SourceFile[] {
+  return readdirSync(src, { recursive: true, encoding: "utf8" })
+    .filter((path) => /\.tsx?$/.test(path))
+    .map((path) => {
+      const text = readFileSync(join(src, path), "utf8");
+      const imports = [...text.matchAll(/^(?:import|export)[^;]*? from "([^"]+)"|import\("([^"]+)"\)/gm)].map(
+        (match) => match[1] ?? match[2] ?? "",
+      );
+      return { path, room: roomOf(path), text, imports };
+    });
+}
+
+/** The folder, with store adapters and ports as rooms of their own. */
+function roomOf(path: string): string {
+  if (path === "store/port.ts") return "store-port";
+  if (path === "sender/port.ts") return "sender-port";
+  if (path === "engine/port.ts") return "engine-port";
+  const [first = "", second = ""] = path.split("/");
+  if (first === "store") return `store-${second}`;
+  return path.includes("/") ? first : path;
+}
+
+/** What each room may see besides itself. Everything below the line is further out. */
+const MAY_SEE: Readonly<Record<string, readonly string[]>> = {
+  lib: [],
+  domain: ["lib"],
+  config: ["lib", "domain"],
+  "store-port": ["domain"],
+  "sender-port": ["domain"],
+  "engine-port": ["domain"],
+  engine: ["lib", "domain", "config", "store-port", "sender-port", "engine-port"],
+  observe: ["lib", "domain", "engine-port", "engine"],
+  "store-memory": ["lib", "domain", "store-port"],
+  "store-sqlite": ["lib", "domain", "store-port"],
+  sender: ["lib", "domain", "sender-port"],
+  api: ["lib", "domain", "config", "engine-port"],
+  threads: [
+    "lib",
+    "domain",
+    "config",
+    "engine-port",
+    "engine",
+    "sender-port",
+    "sender",
+    "store-sqlite",
+    "observe",
+  ],
+  "version.ts": [],
+  "master-key.ts": ["config"],
+  "daemon.ts": [
+    "lib",
+    "domain",
+    "config",
+    "engine-port",
+    "api",
+    "observe",
+    "threads",
+    "master-key.ts",
+    "version.ts",
+  ],
+  cli: ["lib", "domain", "config", "daemon.ts", "version.ts"],
+};
+
+test("imports point one way, from the outside in", () => {
+  const wrong: string[] = [];
+  for (const file of sources()) {
+    const allowed = MAY_SEE[file.room];
+    if (!allowed) {
+      wrong.push(`${file.path}: the room ${file.room} is not on the plan`);
+      continue;
+    }
+    for (const target of file.imports.filter((name) => name.startsWith("."))) {
+      const room = roomOf(relative(src, normalize(join(src, dirname(file.path), target))));
+      if (room !== file.room && !allowed.includes(room))
+        wrong.push(`${file.path} imports ${target} (${room})`);
+    }
+  }
+  expect(wrong).toEqual([]);
+});
+
+test("each library stays in its room", () => {
+  const homes: Readonly<Record<string, readonly string[]>> = {
+    "better-sqlite3": ["store-sqlite"],
+    undici: ["sender"],
+    fastify: ["api"],
+    commander: ["cli"],
+    yaml: ["config"],
+  };
+  const wrong = sources().flatMap((file) =>
+    file.imports
+      .filter((name) => homes[name] && !homes[name]?.includes(file.room))
+      .map((name) => `${file.path} imports ${name}`),
+  );
+  expect(wrong).toEqual([]);
+});
+
+test("the environment is read in config only, and SQL is written in store only", () => {
+  const wrong = sources()
+    .filter(
+      (file) =>
+        (/process\.env\b/.test(file.text) && file.room !== "config") ||
+        (/\b(select [a-z*(]|insert into|update [a-z_]+ set|delete from) .*\b(from|values|set|where)\b/.test(
+          stripComments(file.text),
+        ) &&
+          !file.room.startsWith("store-")),
+    )
+    .map((file) => file.path);
+  expect(wrong).toEqual([]);
+});
+
+test("clock and randomness come in from outside in domain, engine and store", () => {
+  const wrong = sources()
+    .filter((file) => ["domain", "engine"].includes(file.room) || file.room.startsWith("store-"))
+    .filter((file) =>
+      /Date\.now\(|Math\.random\(|new Date\(\)|performance\.now\(/.test(stripComments(file.text)),
+    )
+    .map((file) => file.path);
+  expect(wrong).toEqual([]);
+});
+
+test("files hold one idea: none has more than 500 lines, no barrel, no default export, no left-over", () => {
+  const wrong = sources().flatMap((file) => [
+    ...(file.text.split("\n").length > 500 ? [`${file.path} has ${file.text.split("\n").length} lines`] : []),
+    ...(/^export \* from/m.test(file.text) ? [`${file.path} is a barrel`] : []),
+    ...(/^export default/m.test(file.text) ? [`${file.path} has a default export`] : []),
+    ...(/TODO|FIXME|XXX|@ts-ignore|@ts-expect-error|biome-ignore/.test(file.text)
+      ? [`${file.path} has a left-over`]
+      : []),
+  ]);
+  expect(wrong).toEqual([]);
+});
+
+function stripComments(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/^\s*\/\/.*$/gm, "");
+}
