@@ -1,6 +1,7 @@
 /**
- * Attempts per second of one sender thread, against a receiver in a child process on loopback: 64 at a time, 1 KiB
- * payloads, each signed. Before and after, in the same run, a bare undici Pool posts the same, unsigned.
+ * Attempts per second of one sender thread, against a receiver in a child process on loopback: 64 at a time,
+ * 1 KiB payloads, each signed. Before and after, in the same run, a bare undici Pool posts the same,
+ * unsigned.
  *
  *   node scripts/measure-sender.ts [seconds per phase, default 4]
  */

@@ -55,7 +55,17 @@ function take(
     "*",
     { parseAs: "buffer" },
     (request: FastifyRequest, body: Buffer, done: Done) => {
-      const type = request.headers["content-type"];
+      const { "content-type": type, "content-encoding": encoding = "identity" } = request.headers;
+      if (encoding !== "identity") {
+        // Kept as it is, a receiver would get compressed bytes that nothing calls compressed.
+        done(
+          new Problem(
+            "unsupported_media_type",
+            `the content encoding ${encoding} is not taken; send plain bytes`,
+          ),
+        );
+        return;
+      }
       if (!isTaken(type)) {
         done(
           new Problem("unsupported_media_type", `the content type ${type} is not taken here; send ${wanted}`),

@@ -308,7 +308,7 @@ function uidOf(given: string | null, header: string | null): string | null {
   });
 }
 
-/** The header as it is mostly sent, or as a string of RFC 9651 in quotes (draft-ietf-httpapi-idempotency-key-header). */
+/** The header as it is mostly sent, or in quotes (draft-ietf-httpapi-idempotency-key-header). */
 function uidHeader(request: FastifyRequest): string | null {
   const header = request.headers["idempotency-key"];
   if (header === undefined) return null;

@@ -7,7 +7,7 @@ import type { RetryPolicy, Webhook } from "../domain/webhook.ts";
 import type { LaneLive, PublishResult, SettledAttempt } from "../engine/port.ts";
 import { formatDuration } from "../lib/units.ts";
 
-/** From the words of the inside to those of the API: snake_case, ids as TypeIDs, times in RFC 3339, durations as text. */
+/** From the inside's words to the API's: snake_case, ids as TypeIDs, times in RFC 3339, durations as text. */
 export type Renderer = ReturnType<typeof createRenderer>;
 
 export const MASK = "***";
@@ -135,7 +135,10 @@ export function createRenderer(salt: IdSalt) {
       deliveries += `{"id":"${formatId("dlv", id, salt)}","webhook_id":"${webhookId(target)}"}`;
     }
     const fanOut = result.fanOut === null ? "" : `,"fan_out":"${formatId("job", result.fanOut, salt)}"`;
-    return `{"event_uid":"${eventUid(result.event, uid)}","delivery_count":${result.deliveryCount},"deliveries":[${deliveries}],"duplicate":${result.isDuplicate}${fanOut}}`;
+    return (
+      `{"event_uid":"${eventUid(result.event, uid)}","delivery_count":${result.deliveryCount},` +
+      `"deliveries":[${deliveries}],"duplicate":${result.isDuplicate}${fanOut}}`
+    );
   }
 
   return { webhookId, eventUid, webhook, delivery, attempt, job, key, deadGroup, settled, accepted };

@@ -143,7 +143,7 @@ const Retry = Type.Object(
     ...closed,
     title: "Retry",
     description:
-      "Either `schedule`, or `base` and `attempts` with `factor` (2) and `max` (30d): delay k is min(base * factor^k, max).",
+      "Either `schedule`, or `base` and `attempts`, with `factor` (2) and `max` (30d): min(base * factor^k, max).",
     examples: [{ schedule: ["1s", "5s", "30s"] }, { base: "1m", factor: 2, max: "1h", attempts: 5 }],
   },
 );

@@ -28,11 +28,14 @@ import { createStreamHub, streamRoutes } from "./stream.ts";
 import { openApiRoute, refusalOf, systemRoutes } from "./system.ts";
 import { createTurns } from "./turns.ts";
 import { compileValidator } from "./validate.ts";
+import { webhookCommandRoutes } from "./webhook-commands.ts";
 import { webhookRoutes } from "./webhooks.ts";
 
 /** Limits of the HTTP server itself. A client that sends slowly holds a socket, and no more, for these times. */
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
+/** How late a timeout may be. Node looks every 30 s by default, which makes the 10 s above up to 40. */
+const TIMEOUT_CHECK_MS = 2_000;
 /** Longer than the 60 s of common load balancers: they close first, so no request meets a closing socket. */
 const KEEP_ALIVE_TIMEOUT_MS = 65_000;
 const HEADER_BYTES_MAX = 16 * 1_024;
@@ -69,7 +72,11 @@ export async function createApi(deps: ApiDeps): Promise<HookdApi> {
       sendProblem(reply, toProblem(error), context.engine.salt);
     },
     genReqId: requestIds(context.randomBytes),
-    http: { headersTimeout: HEADERS_TIMEOUT_MS, maxHeaderSize: HEADER_BYTES_MAX },
+    http: {
+      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      maxHeaderSize: HEADER_BYTES_MAX,
+    },
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     logger: false,
     maxRequestsPerSocket: 0,
@@ -178,6 +185,7 @@ function addRoutes(api: Api, context: ApiContext, routes: readonly RouteOptions[
       async (scope: Api) => {
         takeJson(scope as unknown as FastifyInstance);
         webhookRoutes(scope, context);
+        webhookCommandRoutes(scope, context);
         webhookDeliveryRoutes(scope, context);
         eventRoutes(scope, context);
         if (prefix === "") return;

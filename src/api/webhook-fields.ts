@@ -4,7 +4,7 @@ import { Problem } from "../domain/problem.ts";
 import { RETRY_DELAY_MAX_MS } from "../domain/retry.ts";
 import { formatSecret, parseSecret } from "../domain/secret.ts";
 import { parseCallbackUrl } from "../domain/url.ts";
-import type { RateLimit, RetryPolicy, Webhook } from "../domain/webhook.ts";
+import type { RateLimit, RetryPolicy } from "../domain/webhook.ts";
 import type { WebhookFields } from "../engine/port.ts";
 import type { ApiContext } from "./context.ts";
 import { durationField, invalid } from "./fields.ts";
@@ -89,11 +89,6 @@ export function secretOf(context: ApiContext, given: string | undefined): string
   throw new Problem("invalid_secret", "secret must be whsec_ and the canonical base64 of 24 to 64 bytes", {
     details: { field: "secret" },
   });
-}
-
-/** What is sealed of a webhook; of none, nothing. */
-export function partsOf(context: ApiContext, webhook: Webhook | undefined) {
-  return webhook === undefined ? { secrets: [], headers: [] } : context.sealer.open(webhook.sealed);
 }
 
 function callbackUrlOf(context: ApiContext, text: string): string {

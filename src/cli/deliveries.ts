@@ -91,10 +91,15 @@ export async function printDeliveries(
   const now = Date.now();
   const columns: Column<DeliveryBody>[] = [
     { title: "ID", text: ({ id }) => id },
-    { title: "STATUS", text: ({ status }) => status, colour: ({ status }) => statusColour(status) },
-    { title: "REASON", text: ({ reason }) => reason ?? "" },
+    {
+      title: "STATUS",
+      text: ({ status }) => status,
+      shown: ({ status, reason }) => (reason === null ? status : `${status}, ${reason}`),
+      colour: ({ status }) => statusColour(status),
+    },
+    { title: "REASON", text: ({ reason }) => reason ?? "", onTerminal: "never" },
     { title: "EVENT", text: ({ event_id }) => event_id, canShrink: true },
-    { title: "WEBHOOK", text: ({ webhook_id }) => webhook_id },
+    { title: "WEBHOOK", text: ({ webhook_id }) => webhook_id, onTerminal: "wide" },
     { title: "ATTEMPTS", text: ({ attempt_count }) => String(attempt_count) },
     { title: "ANSWER", text: ({ response_code, error }) => String(response_code ?? error ?? "") },
     {

@@ -22,6 +22,8 @@ async function main(): Promise<void> {
     await (await createProgram(args)).parseAsync(args, { from: "user" });
   } catch (error) {
     process.exitCode = report(error);
+    // A daemon that failed half-way has threads that would keep the process.
+    if (process.argv[2] === "serve") process.exit();
   }
 }
 
@@ -36,10 +38,7 @@ function report(error: unknown): number {
     if (error.hint !== null) terminal.note(error.hint);
     return error.exitCode;
   }
-  if (error instanceof Error && error.name === "ConfigError") {
-    terminal.note("hookd does not start with such a configuration; `hookd config check` looks again", "dim");
-    return 2;
-  }
+  if (error instanceof Error && error.name === "ConfigError") return 2;
   return 1;
 }
 

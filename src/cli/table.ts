@@ -9,6 +9,8 @@ export interface Column<Row> {
   colour?(row: Row): Colour | undefined;
   /** Is cut where the terminal is too narrow. */
   readonly canShrink?: boolean;
+  /** `wide`: left out where the terminal is too narrow. `never`: in a pipe only. */
+  readonly onTerminal?: "wide" | "never";
 }
 
 const GAP = "  ";
@@ -29,14 +31,15 @@ export function printTable<Row>(
     }
     return;
   }
-  const cells = rows.map((row) => columns.map((column) => safeText((column.shown ?? column.text)(row))));
-  const widths = widthsOf(columns, cells, terminal.columns);
+  const fitting = fittingColumns(columns, rows, terminal.columns);
+  const cells = rows.map((row) => fitting.map((column) => shownIn(column, row)));
+  const widths = widthsOf(fitting, cells, terminal.columns);
   terminal.cells(
-    columns.map(({ title }, index) => ({ text: title, colour: "dim", width: widths[index] })),
+    fitting.map(({ title }, index) => ({ text: title, colour: "dim", width: widths[index] })),
     GAP,
   );
   rows.forEach((row, at) => {
-    const line = columns.map((column, index): Cell => {
+    const line = fitting.map((column, index): Cell => {
       const width = widths[index] ?? 0;
       return { text: cut(cells[at]?.[index] ?? "", width), colour: column.colour?.(row), width };
     });
@@ -56,6 +59,23 @@ export function printFields(
     const title: Cell = terminal.isTable ? { text: name, colour: "dim", width } : { text: name };
     terminal.cells([title, cell], terminal.isTable ? GAP : "\t");
   }
+}
+
+/** Without the columns for wide terminals where all of them, shrunk, would not fit. */
+function fittingColumns<Row>(
+  columns: readonly Column<Row>[],
+  rows: readonly Row[],
+  space: number,
+): readonly Column<Row>[] {
+  const shown = columns.filter(({ onTerminal }) => onTerminal !== "never");
+  const cells = rows.map((row) => shown.map((column) => shownIn(column, row)));
+  const widths = widthsOf(shown, cells, space);
+  const isTooWide = widths.reduce((sum, width) => sum + width + GAP.length, -GAP.length) > space;
+  return isTooWide ? shown.filter(({ onTerminal }) => onTerminal !== "wide") : shown;
+}
+
+function shownIn<Row>(column: Column<Row>, row: Row): string {
+  return safeText((column.shown ?? column.text)(row));
 }
 
 function widthsOf<Row>(

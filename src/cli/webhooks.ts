@@ -206,7 +206,7 @@ async function list(
   const query = { user_id: user, event_id: event, is_active };
   const columns: Column<WebhookBody>[] = [
     { title: "ID", text: ({ id }) => id },
-    { title: "USER", text: ({ user_id }) => user_id },
+    { title: "USER", text: ({ user_id }) => user_id, onTerminal: "wide" },
     { title: "EVENT", text: ({ event_id }) => event_id },
     { title: "URL", text: ({ callback_url }) => callback_url, canShrink: true },
     { title: "STATE", text: stateOf, colour: (webhook) => stateColour(webhook) },
@@ -295,7 +295,8 @@ async function test({ client, terminal, args }: ClientCall<[string], object>): P
       formatMs(duration_ms),
     ];
     terminal.line(what.join(", "), isTaken ? "green" : "red");
-    if (response_excerpt !== null && response_excerpt !== "") terminal.line(response_excerpt, "dim");
+    if (response_excerpt !== null && response_excerpt !== "")
+      terminal.line(response_excerpt.trimEnd(), "dim");
   }
   if (verdict !== "success") process.exitCode = 1;
 }

@@ -1,4 +1,7 @@
-/** Names that a webhook's own headers must not have: hookd or HTTP itself sets them. Those ending in `-` are prefixes. */
+/**
+ * Names that a webhook's own headers must not have: hookd or HTTP itself sets them. Those ending in `-` are
+ * prefixes.
+ */
 export const RESERVED: readonly string[] = [
   "host",
   "content-length",
@@ -23,7 +26,10 @@ export const RESERVED: readonly string[] = [
 
 /** Own headers of one webhook. */
 export const HEADERS_MAX = 20;
-/** Bytes of one value. 20 of them with their names stay under what servers commonly take for all headers, twice over. */
+/**
+ * Bytes of one value. 20 of them with their names stay under what servers commonly take for all headers,
+ * twice over.
+ */
 export const HEADER_VALUE_BYTES_MAX = 4_096;
 /** Characters of one name. */
 export const HEADER_NAME_LENGTH_MAX = 128;

@@ -17,7 +17,9 @@ export const URL_LENGTH_MAX = 2_048;
 const HOST_LENGTH_MAX = 253;
 const LABEL = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/;
 
-/** Below 1024 only the web's own ports. These above it speak something else, which a POST can be made to mean. */
+/**
+ * Below 1024 only the web's own ports. These above it speak something else, which a POST can be made to mean.
+ */
 const PORT_MIN = 1_024;
 const WEB_PORTS = new Set([80, 443]);
 const REFUSED_PORTS = new Set([
@@ -25,7 +27,10 @@ const REFUSED_PORTS = new Set([
   6380, 8500, 8600, 9042, 9092, 9200, 9300, 10250, 10255, 11211, 26379, 27017, 27018,
 ]);
 
-/** Names that only mean something inside a network. Cosmetic: what they resolve to is checked when it is dialled. */
+/**
+ * Names that only mean something inside a network. Cosmetic: what they resolve to is checked when it is
+ * dialled.
+ */
 const REFUSED_NAMES = new Set(["localhost", "metadata.google.internal"]);
 const REFUSED_SUFFIXES = [
   ".localhost",
@@ -38,8 +43,9 @@ const REFUSED_SUFFIXES = [
 ];
 
 /**
- * A callback URL as hookd stores and uses it: the `href` of the WHATWG parser, which undoes every spelling of a host
- * (octal, hex, full-width, percent-encoded) before it is looked at. `why` never repeats the URL: it may hold a password.
+ * A callback URL as hookd stores and uses it: the `href` of the WHATWG parser, which undoes every spelling of
+ * a host (octal, hex, full-width, percent-encoded) before it is looked at. `why` never repeats the URL: it
+ * may hold a password.
  */
 export function parseCallbackUrl(text: string, rules: UrlRules): UrlVerdict {
   if (text.length > URL_LENGTH_MAX) return refuse(`it is longer than ${URL_LENGTH_MAX} characters`);

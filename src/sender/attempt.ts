@@ -29,13 +29,14 @@ export interface AttemptContext {
  *   waiting --connected, written--> written --status line--> answered --end of body--> settled
  *      +---------- failure, byte cap or deadline: from each of them ------------------->+
  *
- * Once the status line is in, it alone decides the verdict: a body that is cut off, too large or never ends changes
- * nothing but the connection, which is closed. The one hard deadline runs from `begin` to the last byte.
+ * Once the status line is in, it alone decides the verdict: a body that is cut off, too large or never ends
+ * changes nothing but the connection, which is closed. The one hard deadline runs from `begin` to the last
+ * byte.
  *
- * A reused connection may be closed by the receiver at the moment it is written to. When no byte has come back, the
- * request is made once more at once on a fresh connection, as part of the same attempt. The receiver may then have
- * seen it twice: delivery is at least once and `webhook-id` is the same. To wait for a retry instead would fail a
- * healthy receiver's deliveries whenever its idle timeout meets our next event.
+ * A reused connection may be closed by the receiver at the moment it is written to. When no byte has come
+ * back, the request is made once more at once on a fresh connection, as part of the same attempt. The
+ * receiver may then have seen it twice: delivery is at least once and `webhook-id` is the same. To wait for a
+ * retry instead would fail a healthy receiver's deliveries whenever its idle timeout meets our next event.
  */
 export class Attempt implements Dispatcher.DispatchHandler, Watched {
   watchIndex = -1;
@@ -149,8 +150,8 @@ export class Attempt implements Dispatcher.DispatchHandler, Watched {
   }
 
   /**
-   * A close race: on a reused connection, before the request was written or before any byte of an answer came. At most
-   * once per attempt, for the connection of the second try is a fresh one.
+   * A close race: on a reused connection, before the request was written or before any byte of an answer
+   * came. At most once per attempt, for the connection of the second try is a fresh one.
    */
   #mayTryAgain(error: unknown): boolean {
     if (this.#context.connections.isClosed || (this.#connection?.served ?? 0) === 0) return false;

@@ -3,7 +3,9 @@ import type { Socket } from "node:net";
 import { Client } from "undici";
 import type { Dial, Dialer, Endpoint } from "./connector.ts";
 
-/** An idle connection is closed after this, or a second before the time the receiver named in `Keep-Alive`. */
+/**
+ * An idle connection is closed after this, or a second before the time the receiver named in `Keep-Alive`.
+ */
 const IDLE_MS = 30_000;
 const IDLE_MARGIN_MS = 1_000;
 /** Bytes of a response's header lines; undici closes the connection at more. */
@@ -14,8 +16,8 @@ const CLIENT_OPTIONS = {
   allowH2: false,
   pipelining: 1,
   maxHeaderSize: HEADER_BYTES_MAX,
-  // Attempts count body bytes themselves, and one hard deadline of their own bounds all phases. undici's timeouts do
-  // not: drips and floods run past them.
+  // Attempts count body bytes themselves, and one hard deadline of their own bounds all phases. undici's
+  // timeouts do not: drips and floods run past them.
   maxResponseSize: -1,
   headersTimeout: 0,
   bodyTimeout: 0,
@@ -25,7 +27,9 @@ const CLIENT_OPTIONS = {
   keepAliveTimeoutThreshold: IDLE_MARGIN_MS,
 } as const;
 
-/** One undici client, so at most one socket at a time. It is either taken by one attempt, or idle, or closed. */
+/**
+ * One undici client, so at most one socket at a time. It is either taken by one attempt, or idle, or closed.
+ */
 export class Connection {
   readonly endpoint: Endpoint;
   readonly client: Client;
@@ -75,9 +79,9 @@ export class Connection {
 }
 
 /**
- * The connections of all origins. Taking never waits: with none idle a new one is opened, for lanes bound concurrency
- * upstream. Idle ones of an origin are a stack, so that few stay busy and the rest time out; over all origins the
- * longest idle one is closed when there are more than the limit.
+ * The connections of all origins. Taking never waits: with none idle a new one is opened, for lanes bound
+ * concurrency upstream. Idle ones of an origin are a stack, so that few stay busy and the rest time out; over
+ * all origins the longest idle one is closed when there are more than the limit.
  */
 export class Connections {
   isClosed = false;

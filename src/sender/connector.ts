@@ -14,12 +14,17 @@ import type { Deadlines, Watched } from "./deadlines.ts";
 import { connectFailure, SendFailure } from "./failure.ts";
 import { dialled, type NameResolver } from "./resolver.ts";
 
-/** Bounds of the two phases, inside the attempt's own deadline: a receiver that is there answers in far less. */
+/**
+ * Bounds of the two phases, inside the attempt's own deadline: a receiver that is there answers in far less.
+ */
 const CONNECT_MS = 5_000;
 const TLS_MS = 5_000;
-/** How long one of several addresses may take before the next is tried: the first SYN's retransmission comes at 1 s. */
+/**
+ * How long one of several addresses may take before the next is tried: the first SYN's retransmission comes
+ * at 1 s.
+ */
 const ADDRESS_MS = 1_000;
-/** TLS sessions kept for resumption, by origin; each is some 2 KB. */
+/** TLS sessions kept for resumption, by origin; the least recently used goes. */
 const SESSIONS_MAX = 1_000;
 const TCP_KEEP_ALIVE_MS = 60_000;
 
@@ -47,10 +52,10 @@ export interface DialerOptions {
 }
 
 /**
- * Opens connections, to vetted addresses only. A name is resolved here and the addresses that were checked are the
- * ones dialled: between the check and the use nobody resolves again, so rebinding finds no gap. One forbidden address
- * among many refuses the name. Literals never pass a `lookup`, so they are checked on their own, and the peer of the
- * finished connection is checked once more.
+ * Opens connections, to vetted addresses only. A name is resolved here and the addresses that were checked
+ * are the ones dialled: between the check and the use nobody resolves again, so rebinding finds no gap. One
+ * forbidden address among many refuses the name. Literals never pass a `lookup`, so they are checked on their
+ * own, and the peer of the finished connection is checked once more.
  */
 export class Dialer {
   readonly options: DialerOptions;
@@ -73,8 +78,8 @@ export class Dialer {
 }
 
 /**
- * One connection being made: resolving -> connecting -> securing -> over. `resolving` has the resolver's deadline, the
- * other two their own here; over comes by success, failure or `cancel`.
+ * One connection being made: resolving -> connecting -> securing -> over. `resolving` has the resolver's
+ * deadline, the other two their own here; over comes by success, failure or `cancel`.
  */
 export class Dial implements Watched {
   watchIndex = -1;
@@ -207,7 +212,9 @@ export class Dial implements Watched {
   }
 }
 
-/** Several addresses go through `lookup`, which makes Node try them in turn (RFC 8305's order, not its race). */
+/**
+ * Several addresses go through `lookup`, which makes Node try them in turn (RFC 8305's order, not its race).
+ */
 function tcpOptions(endpoint: Endpoint, addresses: readonly string[]): TcpNetConnectOpts {
   const options = {
     port: endpoint.port,

@@ -2,12 +2,14 @@ import { errors } from "undici";
 import type { AttemptError } from "../domain/delivery.ts";
 
 /**
- * Why an attempt came to no answer. `kind` is what users see; the message, with addresses and system codes, is for the
- * operator's log. It never holds bytes of a receiver.
+ * Why an attempt came to no answer. `kind` is what users see; the message, with addresses and system codes,
+ * is for the operator's log. It never holds bytes of a receiver.
  */
 export class SendFailure extends Error {
   readonly kind: AttemptError;
-  /** Keeps undici off its own meanings: of UND_ERR_SOCKET and UND_ERR_INFO it would dial again without end. */
+  /**
+   * Keeps undici off its own meanings: of UND_ERR_SOCKET and UND_ERR_INFO it would dial again without end.
+   */
   readonly code = "HOOKD_SEND_FAILURE";
 
   constructor(kind: AttemptError, message: string, cause?: unknown) {

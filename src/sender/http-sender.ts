@@ -31,7 +31,10 @@ export interface HttpSenderOptions {
   readonly idleConnectionsMax: number;
   /** Decrypts. */
   readonly open: (sealed: Uint8Array) => SealedParts;
-  /** What the operator's log may hold of a failed attempt: addresses and system codes, but no byte of the receiver. */
+  /**
+   * What the operator's log may hold of a failed attempt: addresses and system codes, but no byte of the
+   * receiver.
+   */
   readonly onFailure?: (outcome: Outcome, failure: SendFailure) => void;
 }
 
@@ -48,8 +51,8 @@ export interface HttpSender extends Sender {
 }
 
 /**
- * A sender over HTTP/1.1. `onOutcome` is called once per order, sometimes from inside `send`; what it throws ends the
- * thread. Throws for an unreadable CA file or a wrong name server.
+ * A sender over HTTP/1.1. `onOutcome` is called once per order, sometimes from inside `send`; what it throws
+ * ends the thread. Throws for an unreadable CA file or a wrong name server.
  */
 export function createSender(options: HttpSenderOptions, onOutcome: (outcome: Outcome) => void): HttpSender {
   return new UndiciSender(options, onOutcome);
@@ -158,7 +161,10 @@ class UndiciSender implements HttpSender {
     this.#report(outcome, failure);
   }
 
-  /** This runs inside undici's callbacks, which would take a throw for a failed request: a bug must end the thread. */
+  /**
+   * This runs inside undici's callbacks, which would take a throw for a failed request: a bug must end the
+   * thread.
+   */
   #report(outcome: Outcome, failure: SendFailure | null): void {
     if (this.#isStopped) return;
     try {

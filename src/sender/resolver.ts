@@ -4,13 +4,15 @@ import type { Clock } from "../lib/clock.ts";
 import type { Deadlines, Watched } from "./deadlines.ts";
 import { SendFailure } from "./failure.ts";
 
-/** Names kept: one per callback host in use; 10,000 are some 3 MB. The least recently used goes. */
+/** Names kept: one per callback host in use. The least recently used goes. */
 const CACHE_ENTRIES_MAX = 10_000;
 /** Lookups in flight, two queries each; more fail as `dns`. Bounds what dead name servers can pile up. */
 const LOOKUPS_MAX = 1_024;
 /** Addresses of one name that are dialled. All that came are checked. */
 const ADDRESSES_MAX = 16;
-/** A TTL of 0 would let a name cost a query per connection; a long one would outlive a move of the receiver. */
+/**
+ * A TTL of 0 would let a name cost a query per connection; a long one would outlive a move of the receiver.
+ */
 const TTL_MIN_MS = 5_000;
 const TTL_MAX_MS = 60_000;
 const NEGATIVE_TTL_MS = 5_000;
@@ -28,9 +30,9 @@ interface Answer {
 }
 
 /**
- * Names to addresses, by c-ares and never by `dns.lookup`: that one runs on the thread pool, where eight dead names
- * made an innocent one wait 40 s. Asks for fully qualified names (no search domains), A and AAAA at once. Lookups of
- * one name share. Checks nothing: whoever dials does.
+ * Names to addresses, by c-ares and never by `dns.lookup`: that one runs on the thread pool, where eight dead
+ * names made an innocent one wait 40 s. Asks for fully qualified names (no search domains), A and AAAA at
+ * once. Lookups of one name share. Checks nothing: whoever dials does.
  */
 export class NameResolver {
   readonly #clock: Clock;
@@ -47,7 +49,10 @@ export class NameResolver {
     if (servers.length > 0) this.#resolver.setServers(servers);
   }
 
-  /** Calls back exactly once, at once for a cached name, at the latest after `LOOKUP_MS`; not at all after `stop`. */
+  /**
+   * Calls back exactly once, at once for a cached name, at the latest after `LOOKUP_MS`; not at all after
+   * `stop`.
+   */
   resolve(name: string, callback: ResolveCallback): void {
     const cached = this.#cache.get(name);
     if (cached !== undefined && cached.expiresAtMono > this.#clock.mono()) {
@@ -90,7 +95,9 @@ export class NameResolver {
   }
 }
 
-/** One name's two queries. With the deadline, what came by then is taken: a server may leave AAAA unanswered. */
+/**
+ * One name's two queries. With the deadline, what came by then is taken: a server may leave AAAA unanswered.
+ */
 class Lookup implements Watched {
   watchIndex = -1;
   readonly name: string;

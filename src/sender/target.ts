@@ -30,8 +30,9 @@ export interface ReadyTarget {
 }
 
 /**
- * Opens and compiles a target. What is wrong with it is not thrown but kept as the failure of every attempt to it: a
- * webhook with a URL that the policy no longer allows, or sealed under a lost key, must not take the sender down.
+ * Opens and compiles a target. What is wrong with it is not thrown but kept as the failure of every attempt
+ * to it: a webhook with a URL that the policy no longer allows, or sealed under a lost key, must not take the
+ * sender down.
  */
 export function prepareTarget(target: Target, rules: TargetRules): ReadyTarget | SendFailure {
   const verdict = parseCallbackUrl(target.callbackUrl, rules);

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "vitest";
+import { setupDirector } from "./director-world.ts";
 import { sampleAttempt } from "./fake-engine.ts";
-import { hook, setup, type World } from "./world.ts";
+import { type AnyWorld, hook, setup } from "./world.ts";
 
 /** Every call of the document, as `[method, path template, operation]`. */
-async function callsOf(world: World) {
+async function callsOf(world: AnyWorld) {
   const { json: document } = await world.call("GET", "/v1/openapi.json");
   return Object.entries(document.paths as Record<string, Record<string, Operation>>).flatMap(
     ([path, methods]) =>
@@ -35,7 +36,7 @@ function bodyOf(operationId: string): unknown {
 }
 
 /** What belongs to acme. */
-async function acmeObjects(world: World) {
+async function acmeObjects(world: AnyWorld) {
   const { call, admin, keyFor } = world;
   const acme = await keyFor("acme");
   const { json: webhook } = await call("POST", "/v1/webhooks", { key: acme, body: hook });
@@ -54,9 +55,12 @@ async function acmeObjects(world: World) {
   };
 }
 
-describe("a user's key", () => {
+describe.each([
+  ["an engine in memory", setup],
+  ["the director", setupDirector],
+])("a user's key, over %s", (_, makeWorld) => {
   test("finds nothing of another user, whatever the call: 404, as for what was never there", async () => {
-    const world = await setup();
+    const world: AnyWorld = await makeWorld();
     const objects = await acmeObjects(world);
     const evil = await world.keyFor("evil");
     const ids: Record<string, string> = {
@@ -91,7 +95,9 @@ describe("a user's key", () => {
       expect((await world.call("GET", path, { key: evil })).status).toBe(404);
     }
   });
+});
 
+describe("a user's key", () => {
   test("lists nothing of another user, and 404 where it names one", async () => {
     const world = await setup();
     const objects = await acmeObjects(world);

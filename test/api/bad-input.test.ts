@@ -145,6 +145,14 @@ describe("a body", () => {
     }
   });
 
+  test("that is compressed is refused, by every call", async () => {
+    const { call, admin } = await setup();
+    for (const path of ["/v1/webhooks", "/v1/events", "/v1/events/batch", "/v1/publish/a"]) {
+      const headers = { ...json, "content-encoding": "gzip" };
+      expect((await call("POST", path, { key: admin, body: "x", headers })).status).toBe(415);
+    }
+  });
+
   test("of a published event in another content type is refused", async () => {
     const { call, admin } = await setup();
     const answer = await call("POST", "/v1/events", {
@@ -238,6 +246,17 @@ describe("over a socket", () => {
     await once(socket, "close");
     return answer;
   }
+
+  test("the limits on slow clients are set on the server", async () => {
+    const { api } = await setup();
+    const { headersTimeout, requestTimeout, maxConnections, maxRequestsPerSocket } = api.server.server;
+    expect({ headersTimeout, requestTimeout, maxConnections, maxRequestsPerSocket }).toEqual({
+      headersTimeout: 10_000,
+      requestTimeout: 30_000,
+      maxConnections: 20_000,
+      maxRequestsPerSocket: 0,
+    });
+  });
 
   test("headers of more than 16 KiB are 431", async () => {
     expect(await talk(`GET /healthz HTTP/1.1\r\nhost: x\r\nx-a: ${"a".repeat(20_000)}\r\n\r\n`)).toContain(

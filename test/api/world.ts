@@ -10,6 +10,7 @@ import { formatId } from "../../src/domain/ids.ts";
 import { SCOPES, type Scope } from "../../src/domain/key.ts";
 import { createSealer } from "../../src/domain/seal.ts";
 import type { Engine } from "../../src/engine/port.ts";
+import type { Clock } from "../../src/lib/clock.ts";
 import { createFakeEngine, type FakeEngine } from "./fake-engine.ts";
 
 const SECONDS = 1_000;
@@ -24,28 +25,41 @@ export async function setup(options: WorldOptions = {}) {
   const time = { now: Date.UTC(2026, 10, 22, 8, 30), mono: 1_000 };
   const clock = { now: () => time.now, mono: () => time.mono };
   const engine = createFakeEngine(clock.now);
-  const logged: string[] = [];
+  const isDev = options.dev ?? false;
   const config: ApiConfig = {
     listen: { host: "127.0.0.1", port: 0 },
-    net: { allowHttp: options.dev ?? false, allowLoopback: options.dev ?? false },
+    net: { allowHttp: isDev, allowLoopback: isDev },
     cache: { ttlMs: 300 * SECONDS, entries: 1_000 },
     limits: { payloadBytes: 256 * 1_024, batchBytes: 1_024 * 1_024, publishPerKey: 0, ...options.limits },
   };
+  return { ...(await apiOver(engine, clock, config)), engine, time };
+}
+
+/** An API in front of any engine. */
+export async function apiOver(engine: Engine, clock: Clock, config: ApiConfig) {
+  const logged: string[] = [];
   const api = await createApi({
     engine,
     config,
     clock,
     log: pino({ level: "info" }, { write: (line: string) => void logged.push(line) }),
     sealer: createSealer(Buffer.alloc(32, 9), randomBytes),
-    policy: compileAddressPolicy({ allow: [], allowLoopback: options.dev ?? false, nat64: false, own: [] }),
+    policy: compileAddressPolicy({
+      allow: [],
+      allowLoopback: config.net.allowLoopback,
+      nat64: false,
+      own: [],
+    }),
     version: "1.2.3",
     metrics: async () => "hookd_events_accepted_total 1\n",
   });
   onTestFinished(() => api.close());
   const admin = await addKey(engine, null);
-  return { api, engine, time, logged, admin, call: caller(api), keyFor: keyMaker(engine), config };
+  return { api, logged, admin, call: caller(api), keyFor: keyMaker(engine) };
 }
 
+/** What every world has, whatever its engine. */
+export type AnyWorld = Awaited<ReturnType<typeof apiOver>>;
 export type World = Awaited<ReturnType<typeof setup>>;
 export type { FakeEngine };
 

@@ -277,7 +277,10 @@ async function oneConnectionServer(): Promise<{ url: string }> {
   return { url: `http://127.0.0.1:${(server.address() as { port: number }).port}/` };
 }
 
-/** A port whose backlog is full: a process that listens and never runs its event loop again, and connections to fill it. */
+/**
+ * A port whose backlog is full: a process that listens and never runs its event loop again, and connections
+ * to fill it.
+ */
 async function fullBacklog(): Promise<number> {
   const program = `
     const server = require("node:net").createServer();

@@ -81,8 +81,8 @@ describe("a name that resolves to", () => {
 
   it("another address at each query finds no gap between check and use", async () => {
     const canary = await canaries();
-    // 127.0.0.9 stands for a public address: the only one that is open. Odd queries get it, even ones get the canary:
-    // a guard that resolves again to connect, or keeps a verdict for a name, is lost.
+    // 127.0.0.9 stands for a public address: the only one that is open. Odd queries get it, even ones get the
+    // canary: a guard that resolves again to connect, or keeps a verdict for a name, is lost.
     const server = await receiver(
       (socket) => socket.end("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"),
       { host: "127.0.0.9", port: canary.port },
@@ -176,7 +176,8 @@ describe("a literal", () => {
   it("is not sent a byte when the connected peer turns out to be another than vetted", async () => {
     const server = await receiver(answerOk);
     let isFirst = true;
-    // A policy that changes its mind between the vetting and the connection stands for whatever may go wrong there.
+    // A policy that changes its mind between the vetting and the connection stands for whatever may go wrong
+    // there.
     const check = () => {
       if (!isFirst) return { ok: false, why: "changed" } as const;
       isFirst = false;
@@ -282,7 +283,7 @@ describe("resolving", () => {
     const ended = new Promise<SendFailure | null>((resolve) => resolver.resolve("receiver.test", resolve));
     expect(deadlines.size).toBe(1);
     clock.advance(2_000);
-    expect(await ended).toMatchObject({ kind: "dns" });
+    expect(await ended).toMatchObject({ kind: "dns", message: "receiver.test: no answer" });
     expect(deadlines.size).toBe(0);
     resolver.stop();
     deadlines.stop();

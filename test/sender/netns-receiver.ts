@@ -1,6 +1,7 @@
 /**
- * The far side of netns.test.ts: a receiver that looks public, a name server, and canaries on addresses that no
- * callback may reach. Prints `ready`, then a line for each connection to a canary and each request to the receiver.
+ * The far side of netns.test.ts: a receiver that looks public, a name server, and canaries on addresses that
+ * no callback may reach. Prints `ready`, then a line for each connection to a canary and each request to the
+ * receiver.
  *
  *   node netns-receiver.ts <public address> <port> <canary address>...
  */

@@ -1,6 +1,6 @@
 /**
- * The near side of netns.test.ts: makes one attempt after the other with a real sender that opens no private address,
- * and prints what each came to as JSON.
+ * The near side of netns.test.ts: makes one attempt after the other with a real sender that opens no private
+ * address, and prints what each came to as JSON.
  *
  *   node netns-sender.ts <name server> <url>...
  */

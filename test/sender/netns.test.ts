@@ -10,8 +10,8 @@ const OWN = "93.184.216.35";
 const CANARIES = ["169.254.169.254", "10.77.0.1", "100.100.100.200", "168.63.129.16"];
 
 /**
- * Only here can a public address be dialled: two network namespaces that see nothing but each other, one of which has
- * an address that looks public. Loopback cannot stand in for it, for the guard refuses loopback.
+ * Only here can a public address be dialled: two network namespaces that see nothing but each other, one of
+ * which has an address that looks public. Loopback cannot stand in for it, for the guard refuses loopback.
  */
 it("an address that looks public is reached, and metadata and private ones beside it are not", async () => {
   const { near, far } = twoNamespaces();
@@ -46,7 +46,8 @@ it("an address that looks public is reached, and metadata and private ones besid
   const output = await wholeOutput(sender);
   expect(JSON.parse(output)).toEqual(cases);
 
-  // The canaries are alive and routed: a plain connection from the near side is seen. So their silence meant something.
+  // The canaries are alive and routed: a plain connection from the near side is seen. So their silence meant
+  // something.
   const before = seen.filter((line) => line.startsWith("canary"));
   const probe = `require("node:net").connect(${PORT}, "${CANARIES[0]}").on("close", () => process.exit())`;
   await wholeOutput(inNamespace(near, ["-e", probe]));

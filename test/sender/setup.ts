@@ -232,15 +232,16 @@ export const answerOk: Respond = (socket) => {
   socket.write(OK_RESPONSE);
 };
 
-/** Writes pieces until the socket closes, each when the last one has left. `onPiece` is told how many have. */
+/** Writes pieces until the socket closes or `max` have been written, each when the last one has left. */
 export function drip(
   socket: Socket,
   piece: (index: number) => string | Buffer,
-  onPiece: (count: number) => void,
+  onPiece: (count: number) => void = () => {},
+  max = Number.POSITIVE_INFINITY,
 ): void {
   let count = 0;
   const next = (): void => {
-    if (socket.destroyed) return;
+    if (socket.destroyed || count >= max) return;
     socket.write(piece(count), () => {
       count += 1;
       onPiece(count);

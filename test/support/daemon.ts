@@ -54,12 +54,11 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaem
   });
   const server = await new Promise<string>((resolve, reject) => {
     const look = () => {
-      const found = /http:\/\/127\.0\.0\.1:\d+/.exec(stdout);
-      if (found && /"msg":"hookd is ready"/.test(stderr)) resolve(found[0]);
+      const found = /"address":"(http:[^"]+)".*"msg":"hookd is ready"/.exec(stderr);
+      if (found?.[1]) resolve(found[1]);
     };
     child.stdout.on("data", (chunk: Buffer) => {
       stdout += chunk;
-      look();
     });
     child.stderr.on("data", (chunk: Buffer) => {
       stderr += chunk;

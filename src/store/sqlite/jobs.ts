@@ -8,6 +8,7 @@ import { DEAD, type HotRow, SUCCESS } from "./hot.ts";
 import { hotFromJournal, type Journal } from "./journal.ts";
 import { pageOf } from "./keys.ts";
 import { CANDIDATE_COLUMNS, type Candidate, type LogChanges } from "./log-changes.ts";
+import type { Remover } from "./remover.ts";
 import type { Webhooks } from "./webhooks.ts";
 
 interface JobRow {
@@ -37,6 +38,7 @@ export class Jobs {
   readonly #changes: LogChanges;
   readonly #journal: Journal;
   readonly #webhooks: Webhooks;
+  readonly #remover: Remover;
   readonly #put: Statement;
   readonly #get: Statement;
   readonly #list: Statement;
@@ -47,11 +49,12 @@ export class Jobs {
   readonly #every: Statement;
   readonly #openCount: Statement;
 
-  constructor(db: Db, changes: LogChanges, journal: Journal, webhooks: Webhooks) {
+  constructor(db: Db, changes: LogChanges, journal: Journal, webhooks: Webhooks, remover: Remover) {
     this.#db = db;
     this.#changes = changes;
     this.#journal = journal;
     this.#webhooks = webhooks;
+    this.#remover = remover;
     this.#put = db.prepare("insert or replace into job values (?, ?, ?, ?)");
     this.#get = db.prepare("select id, body from job where id = ?");
     this.#list = db.prepare("select id, body from job where id < ? order by id desc limit ?");
@@ -198,7 +201,7 @@ export class Jobs {
 
   /** A broadcast that met nobody leaves no delivery with which its event's row would be pruned. */
   #dropBarren(job: Job): void {
-    if (job.spec.kind === "expand" && job.status !== "running") this.#journal.dropBarren(job.spec.event);
+    if (job.spec.kind === "expand" && job.status !== "running") this.#remover.removeBarren(job.spec.event);
   }
 
   #select(job: Job, select: Selection, cursor: number, limit: number): Slice {

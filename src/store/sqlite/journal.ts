@@ -33,7 +33,6 @@ export class Journal {
   readonly #selectHead: Statement;
   readonly #deliveriesOf: Statement;
   readonly #countOf: Statement;
-  readonly #dropBarren: Statement;
   /** The event row that was read last: a broadcast's deliveries all ask for the same one. */
   #lastEvent: JournalRow | null = null;
 
@@ -45,9 +44,6 @@ export class Journal {
       "select id, webhook, event, user_id, event_id, uid, content_type from journal where id = ?",
     );
     this.#deliveriesOf = db.prepare("select id, webhook from journal where event = ? order by id limit ?");
-    this.#dropBarren = db.prepare(
-      "delete from journal where id = ? and webhook = 0 and not exists (select 1 from journal d where d.event = ?)",
-    );
     this.#countOf = db.prepare("select count(*) from journal where event = ?").pluck();
   }
 
@@ -74,11 +70,6 @@ export class Journal {
   /** A delivery of an event that has a row of its own. */
   appendDelivery(id: number, webhookId: WebhookId, event: EventSeq): void {
     this.#insert.run(id, webhookId, event, null, null, null, null, null);
-  }
-
-  /** Deletes an event's own row if there is no delivery of it. */
-  dropBarren(event: EventSeq): void {
-    this.#dropBarren.run(event, event);
   }
 
   appendSettlements(seq: number, settlements: readonly SettledRow[]): void {
@@ -169,7 +160,7 @@ export function hotFromAppend(event: NewEvent, target: NewDelivery, now: number)
     reason: isDead ? DEAD_REASONS.indexOf(target.reason) : null,
     ...(isDead ? { dueAt: null } : {}),
     completedAt: isDead ? now : null,
-    token: target.token,
+    token: isDead ? 0 : target.token,
   };
 }
 

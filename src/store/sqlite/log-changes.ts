@@ -5,7 +5,7 @@ import type { Db, Statement } from "./database.ts";
 import { DEAD, type Hot, NO_SLOT, PENDING, RETRYING, SUCCESS, slotOf } from "./hot.ts";
 import type { Journal } from "./journal.ts";
 import type { Lanes } from "./lanes.ts";
-import { Remover } from "./remover.ts";
+import type { Remover } from "./remover.ts";
 import { Tally, TallyMoves } from "./tally.ts";
 
 /** A row of the log that a command or bulk work looks at. */
@@ -44,11 +44,11 @@ export class LogChanges {
   readonly #end: Statement;
   readonly #makeDue: Statement;
 
-  constructor(db: Db, hot: Hot, journal: Journal, lanes: Lanes) {
+  constructor(db: Db, hot: Hot, journal: Journal, lanes: Lanes, remover: Remover) {
     this.#hot = hot;
     this.#journal = journal;
     this.#lanes = lanes;
-    this.#remover = new Remover(db);
+    this.#remover = remover;
     this.#tally = new Tally(db);
     this.#one = db.prepare(`select ${CANDIDATE_COLUMNS} from log l where webhook = ? and id = ?`);
     this.#open = db.prepare(

@@ -3,7 +3,7 @@ import type { PruneBounds } from "../port.ts";
 import type { Db, Statement } from "./database.ts";
 import type { Fold } from "./fold.ts";
 import { DEAD, NO_SLOT, SUCCESS, slotOf } from "./hot.ts";
-import { type Removed, Remover } from "./remover.ts";
+import type { Removed, Remover } from "./remover.ts";
 import { Tally, TallyMoves } from "./tally.ts";
 
 interface Walked {
@@ -60,9 +60,9 @@ export class Prune {
   #deadAfter = 0;
   #tombstoneAfter = FIRST_TOMBSTONE;
 
-  constructor(db: Db, fold: Fold) {
+  constructor(db: Db, fold: Fold, remover: Remover) {
     this.#fold = fold;
-    this.#remover = new Remover(db);
+    this.#remover = remover;
     this.#tally = new Tally(db);
     this.#walk = db.prepare(
       `select j.id, j.webhook, l.status, l.completed_at from journal j

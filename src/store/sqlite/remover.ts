@@ -17,7 +17,8 @@ export class Remover {
     this.#attempts = db.prepare("delete from attempt where delivery = ?");
     this.#journal = db.prepare("delete from journal where id = ? returning event").pluck();
     this.#event = db.prepare(
-      "delete from journal where id = ? and webhook = 0 and not exists (select 1 from journal d where d.event = ?)",
+      `delete from journal where id = ? and webhook = 0 and not exists (select 1 from journal d where d.event = ?)
+       and not exists (select 1 from job where is_running = 1 and json_extract(body, '$.job.spec.event') = ?)`,
     );
   }
 
@@ -28,7 +29,12 @@ export class Remover {
       this.#log.run(webhook, id);
       this.#attempts.run(id);
       const event = this.#journal.get(id);
-      if (typeof event === "number") this.#event.run(event, event);
+      if (typeof event === "number") this.removeBarren(event);
     }
+  }
+
+  /** Deletes an event's own row if there is no delivery of it, and none to come. */
+  removeBarren(event: number): void {
+    this.#event.run(event, event, event);
   }
 }

@@ -57,6 +57,7 @@ import { Lanes } from "./lanes.ts";
 import { LogChanges } from "./log-changes.ts";
 import { Prune } from "./prune.ts";
 import { recoverLanes } from "./recovery.ts";
+import { Remover } from "./remover.ts";
 import type { SettledRow } from "./settle-batch.ts";
 import { UidMemory } from "./uids.ts";
 import { Webhooks } from "./webhooks.ts";
@@ -138,9 +139,10 @@ class SqliteStore implements Store {
     this.#fold = new Fold(db, this.#hot, this.#uids, (webhookId) => this.#lanes.rewind(webhookId));
     this.#deliveries = new Deliveries(db, this.#hot, this.#journal, this.#webhooks);
     this.#keys = new Keys(db);
-    this.#changes = new LogChanges(db, this.#hot, this.#journal, this.#lanes);
-    this.#jobs = new Jobs(db, this.#changes, this.#journal, this.#webhooks);
-    this.#prune = new Prune(db, this.#fold);
+    const remover = new Remover(db);
+    this.#changes = new LogChanges(db, this.#hot, this.#journal, this.#lanes, remover);
+    this.#jobs = new Jobs(db, this.#changes, this.#journal, this.#webhooks, remover);
+    this.#prune = new Prune(db, this.#fold, remover);
     this.#replayJournal();
     return {
       salt: readSalt(db),
