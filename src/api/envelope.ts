@@ -1,6 +1,6 @@
 import { isUtf8 } from "node:buffer";
 import { Problem } from "../domain/problem.ts";
-import { closest } from "./closest.ts";
+import { suggest } from "../lib/suggest.ts";
 import {
   isFollowed,
   JSON_DEPTH_MAX,
@@ -205,7 +205,7 @@ function twice(field: string): Problem {
 export function unknownField(path: string, known: readonly string[]): Problem {
   const shown = path.length > 100 ? `${path.slice(0, 100)}...` : path;
   const name = shown.slice(shown.lastIndexOf(".") + 1);
-  const meant = closest(name, known);
+  const meant = suggest(name, known);
   const hint = meant === null ? `known are ${known.join(", ")}` : `did you mean ${meant}?`;
   return new Problem("unknown_field", `${JSON.stringify(shown)} is not a known field; ${hint}`, {
     details: { field: shown, ...(meant === null ? {} : { did_you_mean: meant }) },

@@ -8,6 +8,7 @@ import { attempt, time, timeOrNull } from "./render.ts";
 import * as schemas from "./schemas.ts";
 import { changeWebhook, partsOf, sealedFields } from "./webhook-changes.ts";
 import { secretOf } from "./webhook-fields.ts";
+import * as webhookSchemas from "./webhook-schemas.ts";
 
 /** How long the old secret signs too, where the caller does not say. */
 const OVERLAP_MS = 24 * 3_600_000;
@@ -38,7 +39,7 @@ function secretRoute(api: Api, context: ApiContext): void {
       scope: "manage",
       problems: ["not_found"],
     },
-    schema: { params, response: { 200: schemas.Secrets } },
+    schema: { params, response: { 200: webhookSchemas.Secrets } },
     async handler(request, reply) {
       const webhook = await seenWebhook(context, keyOf(request), request.params.id);
       reply.header("cache-control", "no-store");
@@ -59,7 +60,7 @@ function rotateRoute(api: Api, context: ApiContext): void {
       isBodyOptional: true,
       problems: ["not_found", "invalid_secret"],
     },
-    schema: { params, body: schemas.RotateSecret, response: { 200: schemas.Secrets } },
+    schema: { params, body: webhookSchemas.RotateSecret, response: { 200: webhookSchemas.Secrets } },
     async handler(request, reply) {
       const overlap = request.body.overlap;
       const overlapMs =
@@ -105,7 +106,7 @@ function enableRoute(api: Api, context: ApiContext): void {
       isBodyOptional: true,
       problems: ["not_found"],
     },
-    schema: { params, body: schemas.EnableWebhook, response: { 200: schemas.Webhook } },
+    schema: { params, body: webhookSchemas.EnableWebhook, response: { 200: webhookSchemas.Webhook } },
     async handler(request) {
       const changes = { isActive: true, ...(request.body.replay === true ? { replayDisabled: true } : {}) };
       return context.render.webhook(
@@ -125,7 +126,7 @@ function switchRoutes(api: Api, context: ApiContext): void {
       method: "POST",
       url: `/webhooks/:id/${name}`,
       config: { operationId: `${name}Webhook`, summary, tag, scope: "manage", problems: ["not_found"] },
-      schema: { params, response: { 200: schemas.Webhook } },
+      schema: { params, response: { 200: webhookSchemas.Webhook } },
       async handler(request) {
         return context.render.webhook(
           await changeWebhook(context, keyOf(request), request.params.id, () => changes),

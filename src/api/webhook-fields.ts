@@ -9,7 +9,7 @@ import type { WebhookFields } from "../engine/port.ts";
 import type { ApiContext } from "./context.ts";
 import { durationField, invalid } from "./fields.ts";
 import { MASK } from "./render.ts";
-import type { WebhookChange, WebhookCreate } from "./schemas.ts";
+import type { WebhookChange, WebhookCreate } from "./webhook-schemas.ts";
 
 /** Why 30 s at most: a hanging receiver holds a socket and a slot for all that time (SECURITY.md 3). */
 const TIMEOUT_MIN_MS = 100;

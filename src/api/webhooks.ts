@@ -7,6 +7,7 @@ import { answerPage } from "./lists.ts";
 import * as schemas from "./schemas.ts";
 import { changeWebhook, partsOf, sealedFields, turnOf } from "./webhook-changes.ts";
 import { headersOf, plainChanges, plainFields, secretOf } from "./webhook-fields.ts";
+import * as webhookSchemas from "./webhook-schemas.ts";
 
 const params = Type.Object({ id: schemas.WebhookIdText }, schemas.closed);
 const tag = "webhooks";
@@ -32,7 +33,7 @@ function createRoute(api: Api, context: ApiContext): void {
       scope: "manage",
       problems: ["invalid_url", "invalid_header", "invalid_secret", "webhook_exists"],
     },
-    schema: { body: schemas.WebhookCreate, response: { 201: schemas.Webhook } },
+    schema: { body: webhookSchemas.WebhookCreate, response: { 201: webhookSchemas.Webhook } },
     async handler(request, reply) {
       const { body } = request;
       const userId = userForWrite(keyOf(request), body.user_id);
@@ -68,7 +69,10 @@ function putRoute(api: Api, context: ApiContext): void {
       scope: "manage",
       problems: ["invalid_url", "invalid_header", "invalid_secret"],
     },
-    schema: { body: schemas.WebhookCreate, response: { 200: schemas.Webhook, 201: schemas.Webhook } },
+    schema: {
+      body: webhookSchemas.WebhookCreate,
+      response: { 200: webhookSchemas.Webhook, 201: webhookSchemas.Webhook },
+    },
     async handler(request, reply) {
       const { body } = request;
       const userId = userForWrite(keyOf(request), body.user_id);
@@ -121,7 +125,7 @@ function listRoute(api: Api, context: ApiContext): void {
         },
         schemas.closed,
       ),
-      response: { 200: schemas.WebhookList },
+      response: { 200: webhookSchemas.WebhookList },
     },
     async handler(request) {
       const { query } = request;
@@ -154,7 +158,7 @@ function getRoute(api: Api, context: ApiContext): void {
       scope: "read",
       problems: ["not_found"],
     },
-    schema: { params, response: { 200: schemas.Webhook } },
+    schema: { params, response: { 200: webhookSchemas.Webhook } },
     async handler(request) {
       const webhook = await seenWebhook(context, keyOf(request), request.params.id);
       return (await showLive(context, [webhook]))[0];
@@ -173,7 +177,7 @@ function changeRoute(api: Api, context: ApiContext): void {
       scope: "manage",
       problems: ["not_found", "invalid_url", "invalid_header", "webhook_exists"],
     },
-    schema: { params, body: schemas.WebhookChange, response: { 200: schemas.Webhook } },
+    schema: { params, body: webhookSchemas.WebhookChange, response: { 200: webhookSchemas.Webhook } },
     async handler(request) {
       const { headers: given } = request.body;
       const changes = plainChanges(context, request.body);

@@ -4,7 +4,7 @@ import type { Config } from "./config.ts";
 import type { Environment } from "./environment.ts";
 import { environmentName, KEY_NAMES, KEYS, type Key, type KeyName, type Values } from "./keys.ts";
 import { isLoopbackHost } from "./kinds.ts";
-import { suggest } from "./suggest.ts";
+import { suggest } from "../lib/suggest.ts";
 
 /** A configuration that cannot be used. The message has a line per fault and says where each is. */
 export class ConfigError extends Error {

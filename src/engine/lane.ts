@@ -1,4 +1,10 @@
-import { type Breaker, type BreakerPolicy, createBreaker, isProbeDue } from "../domain/breaker.ts";
+import {
+  type Breaker,
+  type BreakerPolicy,
+  createBreaker,
+  exportBreaker,
+  isProbeDue,
+} from "../domain/breaker.ts";
 import type { WebhookId } from "../domain/ids.ts";
 import { createRamp, type Ramp } from "../domain/ramp.ts";
 import { type Bucket, createBucket, nextTokenAtMono } from "../domain/rate-limit.ts";
@@ -21,10 +27,10 @@ export const NEVER = Number.POSITIVE_INFINITY;
 export interface Lane {
   readonly webhookId: WebhookId;
   webhook: Webhook;
-  /** Deliveries on disk that no one holds, of each queue. */
+  /** Deliveries on disk that no one holds, of each queue. Below 0 for a moment where changes are counted late. */
   pending: number;
   retrying: number;
-  /** A time no later than the first of each is due; NEVER when there is none. */
+  /** A time no later than the first of each is due; means nothing when there is none. */
   pendingDueAt: number;
   retryingDueAt: number;
   inFlight: number;
@@ -45,6 +51,8 @@ export interface Lane {
   lastUsedMono: number;
   /** The breaker's state as it is stored: written again when it differs. */
   storedState: string | null;
+  /** Careful time from which retries that have grown too old are looked for again. */
+  sweepAt: number;
 }
 
 export function createLane(webhook: Webhook, nowMono: number): Lane {
@@ -68,6 +76,7 @@ export function createLane(webhook: Webhook, nowMono: number): Lane {
     lastError: null,
     lastUsedMono: nowMono,
     storedState: null,
+    sweepAt: 0,
   };
 }
 
@@ -77,8 +86,9 @@ export function isOn(webhook: Webhook): boolean {
 
 /** The first time at which anything of the lane is due; NEVER when nothing waits. */
 export function firstDueAt(lane: Lane): number {
-  if (lane.webhook.ordering === "fifo" && lane.retrying > 0) return lane.retryingDueAt;
-  return Math.min(lane.pendingDueAt, lane.retryingDueAt);
+  const retryingDueAt = lane.retrying > 0 ? lane.retryingDueAt : NEVER;
+  if (lane.webhook.ordering === "fifo" && lane.retrying > 0) return retryingDueAt;
+  return Math.min(lane.pending > 0 ? lane.pendingDueAt : NEVER, retryingDueAt);
 }
 
 /** How many attempts the lane may have in flight now, time aside. */
@@ -97,14 +107,35 @@ export function sendableAt(lane: Lane, policy: BreakerPolicy, now: number, nowMo
   return at;
 }
 
+/** Forgets what is held against the receiver: it is another one now, or has been mended. */
+export function resetHealth(lane: Lane): void {
+  lane.breaker = createBreaker();
+  lane.holdUntil = 0;
+}
+
+/** The lane's state for the store; null when there is nothing to remember. */
+export function stateOf(lane: Lane): string | null {
+  const { breaker } = lane;
+  if (!breaker.isOpen && breaker.failingSince === null) return null;
+  return JSON.stringify(exportBreaker(breaker));
+}
+
 /** Nothing waits, nothing is in flight, nothing to remember: the lane can be forgotten. */
-export function isForgettable(lane: Lane): boolean {
+export function isForgettable(lane: Lane, now: number, nowMono: number): boolean {
   return (
     lane.pending === 0 &&
     lane.retrying === 0 &&
     lane.inFlight === 0 &&
+    !lane.isQueued &&
     !lane.breaker.isOpen &&
     lane.breaker.failingSince === null &&
-    !lane.isQueued
+    lane.storedState === null &&
+    lane.holdUntil <= now &&
+    (lane.bucket === null || isFull(lane.bucket, nowMono))
   );
+}
+
+/** A new bucket would give no more than this one. */
+function isFull(bucket: Bucket, nowMono: number): boolean {
+  return bucket.tokens + ((nowMono - bucket.atMono) * bucket.perSecond) / 1000 >= bucket.burst;
 }

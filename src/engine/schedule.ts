@@ -11,8 +11,10 @@ import {
   createLane,
   firstDueAt,
   isForgettable,
+  isOn,
   type Lane,
   NEVER,
+  resetHealth,
   sendableAt,
 } from "./lane.ts";
 
@@ -37,31 +39,40 @@ const PLANNED_MAX = 512;
 const RETRY_SHARE = 0.2;
 /** ...and lanes that have not shown a success yet this one: black holes cannot take every socket. */
 const UNPROVEN_SHARE = 0.5;
+/** Where the store has less than was counted, and a change of it is not counted yet: when to look again. */
+const RECOUNT_MS = 100;
 
 /**
  * Which lane sends next. Everything here is in memory and costs nothing for lanes with nothing to do: a lane is known
- * by its counts and the time its first delivery is due, stands in the fair queue while it could send, and in the heap
- * while it waits for a time.
+ * by its counts and the time its first delivery is due. A lane with due work and room is in one of three places, or it
+ * would be forgotten: in the fair queue while it could send, in the heap while it waits for a time, or held while its
+ * kind has used up its share of the slots.
  */
 export class Schedule {
   readonly lanes = new Map<WebhookId, Lane>();
   inFlight = 0;
   /** Deliveries that wait on disk, over all lanes. */
   backlog = 0;
-  /** Times the kept counts said that there was work and the store had none: always 0 but for a bug. */
+  /** Times the kept counts and the store differed on whether there was work: always 0 but for a bug. */
   countDrift = 0;
+  /** Store calls whose changes are not counted yet: meanwhile the counts may differ from what is stored. */
+  changesUnderWay = 0;
   readonly #limits: ScheduleLimits;
   readonly #ready = new FairQueue<Lane>(QUANTUM);
   readonly #wakes = new Heap<Lane>();
   readonly #userBacklog = new Map<string, number>();
-  /** Lanes that could send, but for their share of the slots. */
-  readonly #awaitingRetrySlot = new Set<Lane>();
-  readonly #awaitingUnprovenSlot = new Set<Lane>();
+  /** Lanes that could send, but for the share of the slots that retries, or unproven lanes, may have. */
+  readonly #heldRetries = new Set<Lane>();
+  readonly #heldUnproven = new Set<Lane>();
+  readonly #retryMax: number;
+  readonly #unprovenMax: number;
   #retriesInFlight = 0;
   #unprovenInFlight = 0;
 
   constructor(limits: ScheduleLimits) {
     this.#limits = limits;
+    this.#retryMax = Math.max(1, Math.floor(limits.inFlightMax * RETRY_SHARE));
+    this.#unprovenMax = Math.max(1, Math.floor(limits.inFlightMax * UNPROVEN_SHARE));
   }
 
   /** When the next lane wakes up; NEVER when none waits for a time. */
@@ -73,8 +84,14 @@ export class Schedule {
     return this.#ready.size;
   }
 
+  /** Whether `plan` would find something. */
   get hasRoom(): boolean {
-    return this.inFlight < this.#limits.inFlightMax && this.#ready.size > 0;
+    if (this.inFlight >= this.#limits.inFlightMax) return false;
+    return (
+      this.#ready.size > 0 ||
+      this.#heldRetries.size > 0 ||
+      (this.#heldUnproven.size > 0 && !this.#isUnprovenShareUsed())
+    );
   }
 
   backlogOfUser(userId: string): number {
@@ -99,20 +116,24 @@ export class Schedule {
     this.touch(lane, now, nowMono);
   }
 
-  /** The webhook was changed: its lane obeys at once. A new URL is a new receiver, whose pace is not known yet. */
+  /**
+   * The webhook was changed: its lane obeys at once. A new URL is a new receiver, of which nothing is known yet; being
+   * switched on, or off, ends what is held against the old one.
+   */
   webhookChanged(webhook: Webhook, now: number, nowMono: number): void {
     const lane = this.lanes.get(webhook.id);
     if (!lane) return;
     const before = lane.webhook;
     lane.webhook = webhook;
-    if (before.callbackUrl !== webhook.callbackUrl) this.#resetRamp(lane);
+    if (before.callbackUrl !== webhook.callbackUrl) this.changeRamp(lane, () => rampReset(lane.ramp));
+    if (before.callbackUrl !== webhook.callbackUrl || isOn(before) !== isOn(webhook)) resetHealth(lane);
     if (JSON.stringify(before.rateLimit) !== JSON.stringify(webhook.rateLimit)) {
       lane.bucket = webhook.rateLimit ? createBucket(webhook.rateLimit, nowMono) : null;
     }
     this.touch(lane, now, nowMono);
   }
 
-  /** Whether a new delivery may go straight to a sender. Takes its slot: `end` gives it back. */
+  /** Whether a new delivery may go straight to a sender. Takes its slot: `end` or `giveBack` free it. */
   tryHandOff(lane: Lane, now: number, nowMono: number): boolean {
     if (
       lane.pending > 0 ||
@@ -143,12 +164,16 @@ export class Schedule {
         if (lane.retrying > 0) lane.retryingDueAt = Math.min(lane.retryingDueAt, change.dueAt);
       }
     }
-    if (lane.pending === 0) lane.pendingDueAt = NEVER;
-    if (lane.retrying === 0) lane.retryingDueAt = NEVER;
     this.touch(lane, now, nowMono);
   }
 
-  /** An attempt has ended, or its slot was not used: the slot is free. Settle the lane's breaker and ramp before. */
+  /** A slot was taken and not used: it is free again, and so is its token of the rate limit. */
+  giveBack(lane: Lane, isRetry: boolean, now: number, nowMono: number): void {
+    if (lane.bucket) lane.bucket.tokens = Math.min(lane.bucket.burst, lane.bucket.tokens + 1);
+    this.end(lane, isRetry, now, nowMono);
+  }
+
+  /** An attempt has ended: its slot is free. Settle the lane's breaker and ramp before. */
   end(lane: Lane, isRetry: boolean, now: number, nowMono: number): void {
     lane.inFlight -= 1;
     this.inFlight -= 1;
@@ -158,7 +183,8 @@ export class Schedule {
     }
     if (!lane.ramp.isProven) this.#unprovenInFlight -= 1;
     this.touch(lane, now, nowMono);
-    this.#admitWaiting(now, nowMono);
+    if (this.#retriesInFlight < this.#retryMax) this.#admitOne(this.#heldRetries, now, nowMono);
+    if (!this.#isUnprovenShareUsed()) this.#admitOne(this.#heldUnproven, now, nowMono);
   }
 
   /** Call around whatever may make a lane proven or unproven, so that its slots are counted where they belong. */
@@ -169,11 +195,12 @@ export class Schedule {
     this.#unprovenInFlight += wasProven ? lane.inFlight : -lane.inFlight;
   }
 
-  /** Leases to take now, in the order in which users and lanes take turns. Slots are taken: `grant` or `end` follow. */
+  /** Leases to take now, in the order in which users and lanes take turns. Slots are taken: `granted` or `refused` follow. */
   plan(now: number, nowMono: number): Plan[] {
     const plans: Plan[] = [];
     let room = PLANNED_MAX;
     while (room > 0 && this.inFlight < this.#limits.inFlightMax) {
+      if (this.#ready.size === 0) this.#admitHeld(now, nowMono);
       const turn = this.#ready.next();
       if (!turn) break;
       const lane = turn.lane;
@@ -196,19 +223,28 @@ export class Schedule {
     const used = grant.leased.length;
     const isRetry = status === "retrying";
     this.#count(lane, isRetry ? 0 : -used, isRetry ? -used : 0);
-    let nextDueAt = grant.nextDueAt ?? NEVER;
     const left = isRetry ? lane.retrying : lane.pending;
-    if (left > 0 && nextDueAt === NEVER) {
-      this.countDrift += 1;
-      this.#count(lane, isRetry ? 0 : -left, isRetry ? -left : 0);
+    let nextDueAt = grant.nextDueAt ?? NEVER;
+    if (left > 0 !== nextDueAt < NEVER) {
+      if (this.changesUnderWay > 0) {
+        nextDueAt = Math.min(nextDueAt, now + RECOUNT_MS);
+      } else {
+        // The store is right: nothing may be stuck behind a count, nor the lane look for what is not there.
+        this.countDrift += 1;
+        const missing = (nextDueAt < NEVER ? 1 : 0) - left;
+        this.#count(lane, isRetry ? 0 : missing, isRetry ? missing : 0);
+      }
     }
-    if (left === 0) nextDueAt = NEVER;
     if (isRetry) lane.retryingDueAt = nextDueAt;
     else lane.pendingDueAt = nextDueAt;
-    const unused = plan.limit - used;
-    if (lane.bucket) lane.bucket.tokens += unused;
-    for (let slot = 0; slot < unused; slot += 1) this.end(lane, isRetry, now, nowMono);
+    for (let slot = used; slot < plan.limit; slot += 1) this.giveBack(lane, isRetry, now, nowMono);
     this.touch(lane, now, nowMono);
+  }
+
+  /** The store did not answer: everything is as before the plan. */
+  refused(plan: Plan, now: number, nowMono: number): void {
+    const isRetry = plan.status === "retrying";
+    for (let slot = 0; slot < plan.limit; slot += 1) this.giveBack(plan.lane, isRetry, now, nowMono);
   }
 
   /** Lanes whose time has come stand in the queue. */
@@ -227,11 +263,8 @@ export class Schedule {
     const dueAt = firstDueAt(lane);
     if (dueAt === NEVER || lane.inFlight >= concurrencyOf(lane, this.#limits.concurrencyMax)) return;
     const at = Math.max(dueAt, sendableAt(lane, this.#limits.breaker, now, nowMono));
-    if (at === NEVER) return;
     if (at > now) {
-      if (at >= lane.wakeAt) return;
-      lane.wakeAt = at;
-      this.#wakes.push(at, lane);
+      this.#wakeAt(lane, at);
       return;
     }
     lane.isQueued = true;
@@ -239,10 +272,10 @@ export class Schedule {
   }
 
   /** Drops lanes that have had nothing to do for a while; the dropped ones, for whoever keeps things by lane. */
-  forgetIdle(unusedSinceMono: number): Lane[] {
+  forgetIdle(unusedSinceMono: number, now: number, nowMono: number): Lane[] {
     const dropped: Lane[] = [];
     for (const lane of this.lanes.values()) {
-      if (lane.lastUsedMono >= unusedSinceMono || !isForgettable(lane)) continue;
+      if (lane.lastUsedMono >= unusedSinceMono || !isForgettable(lane, now, nowMono)) continue;
       this.lanes.delete(lane.webhookId);
       dropped.push(lane);
     }
@@ -250,43 +283,45 @@ export class Schedule {
   }
 
   #planOf(lane: Lane, slots: number, now: number, nowMono: number): Plan | null {
-    const sendable = sendableAt(lane, this.#limits.breaker, now, nowMono);
     const room = concurrencyOf(lane, this.#limits.concurrencyMax) - lane.inFlight;
-    if (sendable > now || room <= 0) {
+    const status = room > 0 ? this.#queueOf(lane, now) : null;
+    if (!status || sendableAt(lane, this.#limits.breaker, now, nowMono) > now) {
       this.touch(lane, now, nowMono);
       return null;
     }
-    if (!lane.ramp.isProven && this.#isUnprovenShareUsed()) {
-      this.#awaitingUnprovenSlot.add(lane);
+    const isUnproven = !lane.ramp.isProven;
+    if (isUnproven && this.#isUnprovenShareUsed()) {
+      this.#heldUnproven.add(lane);
       return null;
     }
-    const status = this.#queueOf(lane, now);
-    if (!status) return null;
-    let limit = Math.min(slots, room, status === "retrying" ? lane.retrying : lane.pending);
+    const isRetry = status === "retrying";
+    const isShared = isRetry && this.#isFreshWaiting(lane, now);
+    if (isShared && this.#retriesInFlight >= this.#retryMax) {
+      this.#heldRetries.add(lane);
+      return null;
+    }
+    let limit = Math.min(slots, room, isRetry ? lane.retrying : lane.pending);
+    if (isUnproven) limit = Math.min(limit, this.#unprovenMax - this.#unprovenInFlight);
+    if (isShared) limit = Math.min(limit, this.#retryMax - this.#retriesInFlight);
     if (lane.bucket) limit = takeTokens(lane.bucket, limit, nowMono);
-    if (limit <= 0) {
-      this.touch(lane, now, nowMono);
-      return null;
-    }
-    return { lane, status, limit };
+    if (limit > 0) return { lane, status, limit };
+    this.#wakeAt(lane, now + 1);
+    return null;
   }
 
-  /** The queue whose first delivery was due first, unless retries have used up their share while others wait. */
+  /** The queue whose first delivery was due first, unless retries have used up their share; null: nothing is due. */
   #queueOf(lane: Lane, now: number): "pending" | "retrying" | null {
-    const isPendingDue = lane.pendingDueAt <= now;
-    const isRetryingDue = lane.retryingDueAt <= now;
-    if (lane.webhook.ordering === "fifo") {
-      if (lane.retrying > 0) return isRetryingDue ? "retrying" : null;
-      return isPendingDue ? "pending" : null;
-    }
-    const retryMax = Math.max(1, Math.floor(this.#limits.inFlightMax * RETRY_SHARE));
-    const isShareUsed = this.#retriesInFlight >= retryMax && (this.#ready.size > 0 || isPendingDue);
-    if (isRetryingDue && !isShareUsed && (!isPendingDue || lane.retryingDueAt <= lane.pendingDueAt)) {
-      return "retrying";
-    }
-    if (isPendingDue) return "pending";
-    if (isRetryingDue) this.#awaitingRetrySlot.add(lane);
-    return null;
+    const isRetryingDue = lane.retrying > 0 && lane.retryingDueAt <= now;
+    if (lane.webhook.ordering === "fifo" && lane.retrying > 0) return isRetryingDue ? "retrying" : null;
+    const isPendingDue = lane.pending > 0 && lane.pendingDueAt <= now;
+    if (!isPendingDue) return isRetryingDue ? "retrying" : null;
+    const isRetryFirst = isRetryingDue && lane.retryingDueAt <= lane.pendingDueAt;
+    return isRetryFirst && this.#retriesInFlight < this.#retryMax ? "retrying" : "pending";
+  }
+
+  /** Whether fresh deliveries, or lanes that may have some, wait for the slots that this lane's retries would take. */
+  #isFreshWaiting(lane: Lane, now: number): boolean {
+    return this.#ready.size > 0 || (lane.pending > 0 && lane.pendingDueAt <= now);
   }
 
   #begin(lane: Lane, isRetry: boolean): void {
@@ -300,21 +335,33 @@ export class Schedule {
   }
 
   #isUnprovenShareUsed(): boolean {
-    return this.#unprovenInFlight >= Math.max(1, Math.floor(this.#limits.inFlightMax * UNPROVEN_SHARE));
+    return this.#unprovenInFlight >= this.#unprovenMax;
   }
 
-  /** A slot has come free: those that were held back by a share try again. */
-  #admitWaiting(now: number, nowMono: number): void {
-    for (const waiting of [this.#awaitingRetrySlot, this.#awaitingUnprovenSlot]) {
-      const [lane] = waiting;
-      if (!lane) continue;
-      waiting.delete(lane);
-      this.touch(lane, now, nowMono);
+  /**
+   * Nobody waits in the queue: what is held back goes on, a lane at a time. Retries need no share now; and a held lane
+   * that did not use the slot it was admitted for must not leave the others waiting for an end that never comes.
+   */
+  #admitHeld(now: number, nowMono: number): void {
+    while (this.#ready.size === 0 && this.#heldUnproven.size > 0 && !this.#isUnprovenShareUsed()) {
+      this.#admitOne(this.#heldUnproven, now, nowMono);
+    }
+    while (this.#ready.size === 0 && this.#heldRetries.size > 0) {
+      this.#admitOne(this.#heldRetries, now, nowMono);
     }
   }
 
-  #resetRamp(lane: Lane): void {
-    this.changeRamp(lane, () => rampReset(lane.ramp));
+  #admitOne(held: Set<Lane>, now: number, nowMono: number): void {
+    const [lane] = held;
+    if (!lane) return;
+    held.delete(lane);
+    this.touch(lane, now, nowMono);
+  }
+
+  #wakeAt(lane: Lane, at: number): void {
+    if (at >= lane.wakeAt) return;
+    lane.wakeAt = at;
+    this.#wakes.push(at, lane);
   }
 
   #count(lane: Lane, pending: number, retrying: number): void {

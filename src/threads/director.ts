@@ -129,10 +129,17 @@ async function answerCall(call: number, method: CallName, args: readonly unknown
   try {
     post({ kind: "returned", call, value: await target[method](...args) });
   } catch (error) {
-    if (!(error instanceof Problem)) throw error;
-    post({ kind: "threw", call, problem: problemValue(error) });
+    // One odd call must not end the thread that delivers for everybody; a disk that failed must.
+    if (isStoreFailure(error)) throw error;
+    if (!(error instanceof Problem)) log.error({ err: error, method }, "a call failed: this is a bug, please report it");
+    const problem = error instanceof Problem ? error : new Problem("internal", "hookd failed: see its log");
+    post({ kind: "threw", call, problem: problemValue(problem) });
   }
   tellRefusal();
+}
+
+function isStoreFailure(error: unknown): boolean {
+  return error instanceof Error && error.name === "StoreFailure";
 }
 
 function tellRefusal(): void {

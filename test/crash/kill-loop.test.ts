@@ -28,8 +28,8 @@ const IN_FLIGHT_MAX = 200;
 const USERS = 6;
 const EVENTS_PER_USER = 10;
 /** Dead at the start: their replay goes on through all kills. */
-const DEAD_AT_START = IS_GATES ? 20_000 : 4_000;
-const REPLAYED_PER_SECOND = 250;
+const DEAD_AT_START = IS_GATES ? 8_000 : 2_000;
+const REPLAYED_PER_SECOND = 100;
 const KILL_AFTER_MIN_MS = 50;
 const KILL_AFTER_MAX_MS = 3_000;
 /** So many of the kills hit a start instead. */

@@ -169,8 +169,8 @@ class SqliteStore implements Store {
     const seen = new Set<DeliveryId>();
     const settled = batch.settlements.filter(({ id, token }, index) => {
       const isOurs = token !== 0 && this.#hot.rows.get(id)?.token === token && !seen.has(id);
-      seen.add(id);
-      if (!isOurs) stale.push(index);
+      if (isOurs) seen.add(id);
+      else stale.push(index);
       return isOurs;
     });
     const remembered = new Map<string, NewEvent>();
