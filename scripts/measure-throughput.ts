@@ -285,6 +285,9 @@ function listening(daemon: ChildProcess): Promise<string> {
     };
     daemon.stdout?.on("data", look);
     daemon.stderr?.on("data", look);
+    daemon.once("exit", (code) => {
+      if (code !== 0) console.error(`hookd serve ended with ${code}:\n${text.slice(-3000)}`);
+    });
     daemon.once("exit", (code) => reject(new Error(`hookd serve ended with ${code}: ${text}`)));
   });
 }

@@ -1,12 +1,13 @@
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readFileSync, statSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, statSync } from "node:fs";
 import { availableParallelism, networkInterfaces } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
+import { setTimeout as sleep } from "node:timers/promises";
 import { MessageChannel, Worker } from "node:worker_threads";
 import type { Logger } from "pino";
 import { type ApiCounters, createApiCounters } from "./api/counters.ts";
-import { makeKey } from "./api/key-text.ts";
+import { hashKey, makeKey } from "./api/key-text.ts";
 import { createApi, type HookdApi } from "./api/server.ts";
 import type { Config } from "./config/config.ts";
 import { compileAddressPolicy } from "./domain/address.ts";
@@ -14,7 +15,7 @@ import { SCOPES } from "./domain/key.ts";
 import { createSealer } from "./domain/seal.ts";
 import type { Engine } from "./engine/port.ts";
 import { systemClock } from "./lib/clock.ts";
-import { loadMasterKey, writePrivate } from "./master-key.ts";
+import { loadMasterKey, syncDirectory, writePrivate } from "./master-key.ts";
 import { createLog } from "./observe/log.ts";
 import { renderMetrics } from "./observe/metrics.ts";
 import { createEngineClient } from "./threads/engine-client.ts";
@@ -43,10 +44,14 @@ const SENDERS_MAX = 4;
 /** So many replaced senders within a minute end the process: something is wrong that a restart may mend. */
 const RESTARTS_MAX = 5;
 const RESTART_WINDOW_MS = 60_000;
+/** At a stop, after all else has ended, for clients that are still sending a request or reading its answer. */
+const CLOSE_MAX_MS = 1_000;
 
 /** Starts hookd: director, senders, API, in this order. Throws what an operator can act on. */
 export async function startDaemon(config: Config, options: DaemonOptions = {}): Promise<Daemon> {
-  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+  // What hookd writes is for its own user only: the database, its log, the keys.
+  process.umask(0o077);
+  makeDataDir(config.dataDir);
   const log = createLog(config.log.level, VERSION);
   const masterKey = loadMasterKey(config);
   const sealer = createSealer(masterKey, randomBytes);
@@ -92,8 +97,10 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
     async stop() {
       log.info("hookd is stopping");
       threads.beginStop();
-      await api.close();
+      const isClosed = api.close().then(() => true);
       await threads.stop();
+      if (!(await Promise.race([isClosed, sleep(CLOSE_MAX_MS)]))) api.server.server.closeAllConnections();
+      await isClosed;
       log.info("hookd has stopped");
     },
   };
@@ -214,21 +221,47 @@ function sendersFor(cores: number): number {
   return Math.max(1, Math.min(SENDERS_MAX, cores - 2));
 }
 
+/**
+ * Makes the directory and those above it. Not by mkdir's `recursive`: where a file system refuses with ENOENT below a
+ * directory that exists (/proc), Node tries again without end.
+ */
+function makeDataDir(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+  const parent = dirname(path);
+  if (parent !== path) makeDataDir(parent);
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`the data directory ${path} cannot be made: ${why}. Name another one with --data-dir`);
+  }
+}
+
 /** Addresses of this machine: a webhook must not reach hookd itself by them. */
 function ownAddresses(config: Config): string[] {
   const interfaces = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
   return [config.listen.host, ...interfaces.map(({ address }) => address)];
 }
 
-/** On the first start an admin key is made, and left where the command line finds it. */
+/**
+ * On the first start an admin key is made, and left where the command line finds it. Its text is durable under another
+ * name before the store knows the key, and gets its name last: a crash in between would leave a key that nobody has.
+ */
 async function ensureAdminKey(engine: Engine, path: string): Promise<string | null> {
   if (statSync(path, { throwIfNoEntry: false })) return null;
+  const draft = `${path}.new`;
   const { items } = await engine.listKeys(null, { limit: 1, before: null });
-  if (items.length > 0) return null;
-  const { text, hash } = makeKey(randomBytes);
-  await engine.createKey({ userId: null, scopes: [...SCOPES], name: "admin", hash, expiresAt: null });
-  writePrivate(path, `${text}\n`);
-  return readFileSync(path, "utf8").trim();
+  const isDrafted = statSync(draft, { throwIfNoEntry: false }) !== undefined;
+  if (items.length > 0 && !isDrafted) return null;
+  if (!isDrafted) writePrivate(draft, `${makeKey(randomBytes).text}\n`);
+  const text = readFileSync(draft, "utf8").trim();
+  const hash = hashKey(text);
+  if (items.length === 0) {
+    await engine.createKey({ userId: null, scopes: [...SCOPES], name: "admin", hash, expiresAt: null });
+  }
+  renameSync(draft, path);
+  syncDirectory(dirname(path));
+  return text;
 }
 
 /** The numbers of all threads as Prometheus text. */

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { closeSync, fsyncSync, openSync, readFileSync, statSync, writeSync } from "node:fs";
-import { join } from "node:path";
+import { closeSync, fsyncSync, linkSync, openSync, readFileSync, statSync, unlinkSync, writeSync } from "node:fs";
+import { dirname, join } from "node:path";
 import type { Config } from "./config/config.ts";
 
 const KEY_BYTES = 32;
@@ -24,14 +24,32 @@ export function loadMasterKey(config: Config): Uint8Array {
   return readKey(path);
 }
 
-/** Writes a new file that only this user may read, durable before it returns. */
+/**
+ * Writes a new file that only this user may read, durable before it returns. Whole or not at all: a key file that a
+ * crash left empty would keep hookd from ever starting again.
+ */
 export function writePrivate(path: string, text: string): void {
-  const file = openSync(path, "wx", 0o600);
+  const draft = `${path}.${randomBytes(4).toString("hex")}`;
+  const file = openSync(draft, "wx", 0o600);
   try {
     writeSync(file, text);
     fsyncSync(file);
   } finally {
     closeSync(file);
+  }
+  // Not renamed: that would replace a file which another hookd made meanwhile.
+  linkSync(draft, path);
+  unlinkSync(draft);
+  syncDirectory(dirname(path));
+}
+
+/** Makes the names in it durable. */
+export function syncDirectory(path: string): void {
+  const directory = openSync(path, "r");
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
   }
 }
 

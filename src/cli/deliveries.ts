@@ -166,7 +166,12 @@ function printDelivery(terminal: Terminal, delivery: DeliveryBody): void {
         colour: ({ verdict }) => (verdict === "success" ? "green" : "red"),
       },
       { title: "ANSWER", text: ({ status_code, error }) => String(status_code ?? error ?? "") },
-      { title: "RESPONSE", text: ({ response_excerpt }) => response_excerpt ?? "", canShrink: true },
+      {
+        title: "RESPONSE",
+        text: ({ response_excerpt }) => response_excerpt ?? "",
+        shown: ({ response_excerpt }) => (response_excerpt ?? "").trimEnd(),
+        canShrink: true,
+      },
     ],
     attempts,
   );

@@ -33,7 +33,7 @@ export function addDlqCommands(program: Command): void {
     addFilterOptions(
       addCommand(group, "replay [ids...]", "Deliver dead deliveries again, with a fresh schedule", [
         "hookd dlq replay --event invoice.paid",
-        "hookd dlq replay --webhook wh_01kb8zs5xjf7crc7a9vpz4h3tn --reason exhausted --since 24h --rate 100 --yes --wait",
+        "hookd dlq replay --webhook wh_01kb8zs5xjf7crc7a9vpz4h3tn --reason exhausted --since 24h --rate 100",
       ]),
     ),
   ).action(

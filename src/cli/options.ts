@@ -54,9 +54,14 @@ export function rateLimitOption(text: string): { per_second: number; burst?: num
   return { per_second: perSecond, ...(match[2] === undefined ? {} : { burst: Number(match[2]) }) };
 }
 
-/** What `read` gives, or null for the word `default`. */
+/** What `read` gives, or the word `default` as it is: commander takes a null for a missing value. */
 export function orDefault<T>(read: (text: string) => T) {
-  return (text: string): T | null => (text === DEFAULT_WORD ? null : read(text));
+  return (text: string): T | typeof DEFAULT_WORD => (text === DEFAULT_WORD ? DEFAULT_WORD : read(text));
+}
+
+/** As the API has it: null where `default` was given. */
+export function nullIfDefault<T>(value: T | typeof DEFAULT_WORD): T | null {
+  return value === DEFAULT_WORD ? null : value;
 }
 
 /** `name: value`, once or several times. */

@@ -4,9 +4,7 @@
  * make a URL read as another. So everything a terminal acts on is written out: C0, DEL and C1 controls, line and
  * paragraph separators, bidi controls, zero-width characters, and halves of surrogate pairs.
  */
-const ACTIVE =
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this looks for
-  /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|\p{Surrogate}/gu;
+const ACTIVE = /[\p{Control}\p{Surrogate}\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/gu;
 const NAMED: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
 /** One line of inert text: `\x1b`, `\u202e`, `\n` in place of what would act. */

@@ -7,9 +7,11 @@ import { Failure } from "./failure.ts";
 import { formatAgo, formatMs, plural, statusColour } from "./format.ts";
 import { addListOptions, type ListOptions, printList } from "./lists.ts";
 import {
+  DEFAULT_WORD,
   durationText,
   headerOption,
   metadataOption,
+  nullIfDefault,
   orDefault,
   rateLimitOption,
   retryOption,
@@ -28,9 +30,9 @@ interface FieldOptions {
   readonly description?: string;
   readonly metadata?: Readonly<Record<string, string>>;
   readonly rateLimit?: unknown;
-  readonly concurrencyMax?: number | null;
-  readonly timeout?: string | null;
-  readonly retry?: object | null;
+  readonly concurrencyMax?: number | "default";
+  readonly timeout?: string;
+  readonly retry?: object | "default";
   readonly permanent?: string;
   readonly ordering?: string;
 }
@@ -142,8 +144,8 @@ function withFields(command: Command): Command {
     .option("--description <text>", "what it is for")
     .option("--metadata <name=value>", "your own names and values; several times", metadataOption)
     .option(
-      "--rate-limit <n[:burst]>",
-      "attempts a second, like 10 or 10:50; or default",
+      "--rate-limit <n>",
+      "attempts a second: 10, or 10:50 with a burst of 50; or default",
       orDefault(rateLimitOption),
     )
     .option(
@@ -162,7 +164,7 @@ function withFields(command: Command): Command {
 }
 
 function fieldsOf(options: FieldOptions): Record<string, unknown> {
-  if (options.permanent !== undefined && (options.retry === undefined || options.retry === null)) {
+  if (options.permanent !== undefined && (options.retry === undefined || options.retry === DEFAULT_WORD)) {
     throw new Failure("--permanent goes with --retry: the two are set together", { exitCode: 2 });
   }
   const permanent = options.permanent?.split(",").map((item) => item.trim());
@@ -172,12 +174,17 @@ function fieldsOf(options: FieldOptions): Record<string, unknown> {
     ...(options.header === undefined ? {} : { headers: options.header }),
     ...(options.description === undefined ? {} : { description: options.description }),
     ...(options.metadata === undefined ? {} : { metadata: options.metadata }),
-    ...(options.rateLimit === undefined ? {} : { rate_limit: options.rateLimit }),
-    ...(options.concurrencyMax === undefined ? {} : { concurrency_max: options.concurrencyMax }),
-    ...(options.timeout === undefined ? {} : { timeout: options.timeout }),
+    ...(options.rateLimit === undefined ? {} : { rate_limit: nullIfDefault(options.rateLimit) }),
+    ...(options.concurrencyMax === undefined
+      ? {}
+      : { concurrency_max: nullIfDefault(options.concurrencyMax) }),
+    ...(options.timeout === undefined ? {} : { timeout: nullIfDefault(options.timeout) }),
     ...(options.retry === undefined
       ? {}
-      : { retry: options.retry === null ? null : { ...options.retry, ...(permanent && { permanent }) } }),
+      : {
+          retry:
+            options.retry === DEFAULT_WORD ? null : { ...options.retry, ...(permanent && { permanent }) },
+        }),
     ...(options.ordering === undefined ? {} : { ordering: options.ordering }),
   };
 }

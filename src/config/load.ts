@@ -1,10 +1,10 @@
 import { readFileSync, statSync } from "node:fs";
 import { LineCounter, parseDocument } from "yaml";
+import { suggest } from "../lib/suggest.ts";
 import type { Config } from "./config.ts";
 import type { Environment } from "./environment.ts";
 import { environmentName, KEY_NAMES, KEYS, type Key, type KeyName, type Values } from "./keys.ts";
 import { isLoopbackHost } from "./kinds.ts";
-import { suggest } from "../lib/suggest.ts";
 
 /** A configuration that cannot be used. The message has a line per fault and says where each is. */
 export class ConfigError extends Error {

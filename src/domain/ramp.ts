@@ -1,4 +1,9 @@
 const LIMIT_START = 2;
+/**
+ * A receiver that comes back from an outage has a backlog in front of it: its limit starts at 1 and may double only
+ * this often, so that 128 takes 10.5 s (RELIABILITY.md R26). Successes alone would take it there in 50 ms.
+ */
+const RECOVERY_DOUBLING_MS = 1_500;
 
 /**
  * How many attempts a lane may have in flight, learned from their outcomes: TCP's congestion window, with
@@ -17,17 +22,26 @@ export interface Ramp {
   successes: number;
   /** Outcomes still to pass by after a halving. */
   cooldown: number;
+  /** Since when the receiver recovers from an outage, monotonic ms; null when it does not. */
+  recoversSinceMono: number | null;
 }
 
 export function createRamp(): Ramp {
-  return { limit: LIMIT_START, isSlowStart: true, isProven: false, successes: 0, cooldown: 0 };
+  return {
+    limit: LIMIT_START,
+    isSlowStart: true,
+    isProven: false,
+    successes: 0,
+    cooldown: 0,
+    recoversSinceMono: null,
+  };
 }
 
 /**
  * An attempt ended well. `max` is the lane's `concurrency_max`; a limit above it (it was lowered) comes down
  * at once.
  */
-export function rampSuccess(state: Ramp, max: number): void {
+export function rampSuccess(state: Ramp, max: number, nowMono: number): void {
   state.isProven = true;
   if (state.cooldown > 0) {
     state.cooldown -= 1;
@@ -40,7 +54,8 @@ export function rampSuccess(state: Ramp, max: number): void {
       state.limit += 1;
     }
   }
-  if (state.limit > max) state.limit = Math.max(1, Math.floor(max));
+  const bound = Math.min(max, recoveryBound(state, max, nowMono));
+  if (state.limit > bound) state.limit = Math.max(1, Math.floor(bound));
 }
 
 /** An attempt timed out. */
@@ -55,11 +70,22 @@ export function rampTimeout(state: Ramp): void {
   state.limit = Math.max(1, Math.floor(state.limit / 2));
 }
 
-/** Back to a new lane's state: after its breaker closed, or its URL changed. */
+/** Back to a new lane's state: its breaker opened, or its URL changed. */
 export function rampReset(state: Ramp): void {
-  state.limit = LIMIT_START;
-  state.isSlowStart = true;
-  state.isProven = false;
-  state.successes = 0;
-  state.cooldown = 0;
+  Object.assign(state, createRamp());
+}
+
+/** The lane's breaker has closed: as new, but from 1, and growing gently. */
+export function rampRecover(state: Ramp, nowMono: number): void {
+  rampReset(state);
+  state.limit = 1;
+  state.recoversSinceMono = nowMono;
+}
+
+/** What the limit may be by now; the recovery is over when that is `max`. */
+function recoveryBound(state: Ramp, max: number, nowMono: number): number {
+  if (state.recoversSinceMono === null) return max;
+  const bound = 2 ** Math.floor((nowMono - state.recoversSinceMono) / RECOVERY_DOUBLING_MS);
+  if (bound >= max) state.recoversSinceMono = null;
+  return bound;
 }

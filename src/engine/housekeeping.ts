@@ -2,9 +2,11 @@ import type { Config } from "../config/config.ts";
 import { Problem } from "../domain/problem.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Timers } from "../lib/timers.ts";
-import type { LaneChange, Store } from "../store/port.ts";
+import type { Store } from "../store/port.ts";
 import type { CarefulClock } from "./careful-clock.ts";
+import { addTo, type Counters } from "./counters.ts";
 import type { Lane } from "./lane.ts";
+import type { LaneChanges } from "./lane-changes.ts";
 import type { Schedule } from "./schedule.ts";
 
 export interface HousekeepingDeps {
@@ -14,8 +16,8 @@ export interface HousekeepingDeps {
   readonly clock: Clock;
   readonly careful: CarefulClock;
   readonly timers: Timers;
-  readonly isIdle: () => boolean;
-  readonly onChanges: (changes: readonly LaneChange[]) => Promise<void>;
+  readonly lanes: LaneChanges;
+  readonly counters: Counters;
   readonly onForgotten: (lanes: readonly Lane[]) => void;
   readonly onSuspended: (gapMs: number) => void;
   readonly onFatal: (error: unknown) => void;
@@ -30,7 +32,10 @@ const PRUNE_SLICES_MAX = 50;
 const SWEEP_EVERY_MS = 10_000;
 const EXPIRE_ROWS = 500;
 const WATERMARK_EVERY_MS = 30_000;
-const LANE_IDLE_MS = 60_000;
+/** A lane that looks young is asked again for retries that are too old after this share of the age. */
+const SWEEP_AGE_SHARE = 0.01;
+/** As long as what a lane knows of its recent attempts is shown. */
+const LANE_IDLE_MS = 5 * 60_000;
 
 /** What has to be done now and then, in slices: folding in quiet moments, retention, expiry, forgetting. */
 export class Housekeeping {
@@ -70,8 +75,8 @@ export class Housekeeping {
   }
 
   async #tick(): Promise<void> {
-    const { store, clock, isIdle } = this.#deps;
-    while (isIdle() && !this.#isStopped && (await store.maintain())) await this.#breathe();
+    const { store, clock, schedule } = this.#deps;
+    while (schedule.readyCount === 0 && !this.#isStopped && (await store.maintain())) await this.#breathe();
     const mono = clock.mono();
     if (mono >= this.#nextWatermark) {
       this.#nextWatermark = mono + WATERMARK_EVERY_MS;
@@ -111,17 +116,37 @@ export class Housekeeping {
 
   /** Deliveries that have been open for too long end, also those of lanes that send nothing. */
   async #sweep(): Promise<void> {
-    const { store, schedule, clock, careful, config } = this.#deps;
-    const queuedBefore = careful.now() - config.delivery.ageMaxMs;
+    const { schedule, clock, careful } = this.#deps;
     for (const lane of [...schedule.lanes.values()]) {
       if (this.#isStopped) return;
-      const isOld = Math.min(lane.pendingDueAt, lane.retryingDueAt - config.delivery.ageMaxMs) < queuedBefore;
-      if (!isOld || lane.pending + lane.retrying === 0) continue;
-      const change = await store.expire(lane.webhookId, queuedBefore, EXPIRE_ROWS, clock.now());
-      if (change.died > 0) await this.#deps.onChanges([change]);
-      await this.#breathe();
+      if (this.#mayHoldOld(lane, careful.now())) {
+        await this.#expire(lane);
+        await this.#breathe();
+      }
     }
-    this.#deps.onForgotten(schedule.forgetIdle(clock.mono() - LANE_IDLE_MS));
+    this.#deps.onForgotten(schedule.forgetIdle(clock.mono() - LANE_IDLE_MS, clock.now(), clock.mono()));
+  }
+
+  /**
+   * A pending delivery has been due since it was queued. Of retries, only those that are due are looked at (a later one
+   * is looked at when it is leased), and not at every sweep: a thousand parked lanes would keep the store busy.
+   */
+  #mayHoldOld(lane: Lane, now: number): boolean {
+    const { ageMaxMs } = this.#deps.config.delivery;
+    if (lane.pending > 0 && lane.pendingDueAt < now - ageMaxMs) return true;
+    return lane.retrying > 0 && lane.retryingDueAt <= now && lane.sweepAt <= now;
+  }
+
+  async #expire(lane: Lane): Promise<void> {
+    const { store, clock, careful, config, lanes, counters } = this.#deps;
+    const now = careful.now();
+    const queuedBefore = now - config.delivery.ageMaxMs;
+    const change = await lanes.change(() =>
+      store.expire(lane.webhookId, queuedBefore, EXPIRE_ROWS, clock.now()),
+    );
+    const died = change?.died ?? 0;
+    addTo(counters.deaths, "expired", died);
+    if (died === 0) lane.sweepAt = now + config.delivery.ageMaxMs * SWEEP_AGE_SHARE;
   }
 
   /** Lets a commit go first. */

@@ -1,15 +1,15 @@
 import type { Config } from "../config/config.ts";
 import { dedupeKey } from "../domain/dedupe.ts";
-import type { DeliveryId, EventSeq } from "../domain/ids.ts";
+import type { DeliveryId, EventSeq, WebhookId } from "../domain/ids.ts";
 import type { Job } from "../domain/job.ts";
 import { Problem } from "../domain/problem.ts";
+import type { Webhook } from "../domain/webhook.ts";
 import type { Appended, NewDelivery, NewEvent } from "../store/port.ts";
 import type { Counters } from "./counters.ts";
 import type { Flights } from "./flights.ts";
 import { isOn, type Lane } from "./lane.ts";
 import type { PublishRequest, PublishResult } from "./port.ts";
 import type { Schedule } from "./schedule.ts";
-import type { WebhookCache } from "./webhook-cache.ts";
 
 /** One event on its way into a commit, with the lanes that its deliveries go to. */
 export interface Entry {
@@ -21,7 +21,6 @@ export interface IntakeDeps {
   readonly config: Config;
   readonly schedule: Schedule;
   readonly flights: Flights;
-  readonly webhooks: WebhookCache;
   readonly counters: Counters;
   readonly nextSeq: () => number;
 }
@@ -30,21 +29,25 @@ const RETRY_AFTER_FULL_SECONDS = 5;
 
 /**
  * Turns publish requests into rows to append: checks the backlog limits, and takes a slot for each delivery that can
- * go straight to a sender. Webhooks must be in the cache. Nothing is changed on disk here.
+ * go straight to a sender. Nothing is changed on disk here.
  */
 export class Intake {
   readonly #deps: IntakeDeps;
-  /** Deliveries of the commit being built that will wait in their lane. */
+  /** Deliveries of the commit being built that will wait, by lane and by user. */
   readonly #waiting = new Map<Lane, number>();
+  readonly #waitingOfUser = new Map<string, number>();
   #waitingInAll = 0;
+  #webhooks: ReadonlyMap<WebhookId, Webhook> = new Map();
 
   constructor(deps: IntakeDeps) {
     this.#deps = deps;
   }
 
-  /** Call before each commit is built. */
-  begin(): void {
+  /** Call before each commit is built, with the webhooks that its events go to. */
+  begin(webhooks: ReadonlyMap<WebhookId, Webhook>): void {
+    this.#webhooks = webhooks;
     this.#waiting.clear();
+    this.#waitingOfUser.clear();
     this.#waitingInAll = 0;
   }
 
@@ -60,7 +63,7 @@ export class Intake {
     const lanes: Lane[] = [];
     const isAlone = request.targets.length === 1 && expansion === null;
     for (const webhookId of request.targets) {
-      const webhook = this.#deps.webhooks.get(webhookId);
+      const webhook = this.#webhooks.get(webhookId);
       if (!webhook) continue;
       const lane = this.#deps.schedule.laneOf(webhook, nowMono);
       const id = (isAlone ? seq : this.#deps.nextSeq()) as DeliveryId;
@@ -82,7 +85,7 @@ export class Intake {
     entry.event.targets.forEach((target, index) => {
       const lane = entry.lanes[index];
       if (!lane || target.reason !== null) return;
-      if (!isAccepted && target.token !== 0) this.#deps.schedule.end(lane, false, now, nowMono);
+      if (!isAccepted && target.token !== 0) this.#deps.schedule.giveBack(lane, false, now, nowMono);
       if (isAccepted && target.token === 0) {
         this.#deps.schedule.enqueue(lane, { pending: 1, retrying: 0, dueAt: now }, now, nowMono);
       }
@@ -92,14 +95,16 @@ export class Intake {
   #deliveryTo(lane: Lane, id: DeliveryId, now: number, nowMono: number): NewDelivery {
     const base = { id, webhookId: lane.webhookId, userId: lane.webhook.userId, token: 0, reason: null };
     if (!isOn(lane.webhook)) return { ...base, reason: "disabled" };
-    const isBehind = this.#waiting.has(lane);
-    if (!isBehind && this.#deps.schedule.tryHandOff(lane, now, nowMono)) {
+    const waiting = this.#waiting.get(lane) ?? 0;
+    if (waiting === 0 && this.#deps.schedule.tryHandOff(lane, now, nowMono)) {
       return { ...base, token: this.#deps.flights.takeTokens(1) };
     }
     // Only a broadcast comes here with its lane full: the others were refused as a whole.
-    if (lane.pending + lane.retrying >= this.#deps.config.limits.laneBacklog)
+    if (lane.pending + lane.retrying + waiting >= this.#deps.config.limits.laneBacklog) {
       return { ...base, reason: "overflow" };
-    this.#waiting.set(lane, (this.#waiting.get(lane) ?? 0) + 1);
+    }
+    this.#waiting.set(lane, waiting + 1);
+    this.#waitingOfUser.set(base.userId, (this.#waitingOfUser.get(base.userId) ?? 0) + 1);
     this.#waitingInAll += 1;
     return base;
   }
@@ -114,14 +119,15 @@ export class Intake {
       );
     }
     if (request.userId === "*") return null;
-    if (schedule.backlogOfUser(request.userId) + this.#waitingInAll >= limits.userBacklog) {
+    const ofUser = schedule.backlogOfUser(request.userId) + (this.#waitingOfUser.get(request.userId) ?? 0);
+    if (ofUser >= limits.userBacklog) {
       return full(
         "user_full",
         `${limits.userBacklog} deliveries of user ${request.userId} are waiting, the limit (limits.user_backlog)`,
       );
     }
     for (const webhookId of request.targets) {
-      const webhook = this.#deps.webhooks.get(webhookId);
+      const webhook = this.#webhooks.get(webhookId);
       if (!webhook || !isOn(webhook)) continue;
       const lane = schedule.laneOf(webhook, nowMono);
       const backlog = lane.pending + lane.retrying + (this.#waiting.get(lane) ?? 0);

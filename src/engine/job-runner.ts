@@ -4,47 +4,56 @@ import type { Job } from "../domain/job.ts";
 import { Problem } from "../domain/problem.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Timers } from "../lib/timers.ts";
-import type { JobStep, LaneChange, Store } from "../store/port.ts";
+import type { JobStep, Store } from "../store/port.ts";
+import { addTo, type Counters } from "./counters.ts";
+import type { LaneChanges } from "./lane-changes.ts";
 
 export interface JobRunnerDeps {
   readonly store: Store;
+  readonly lanes: LaneChanges;
+  readonly counters: Counters;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly nextSeq: () => number;
-  /** Why a broadcast's delivery to this webhook is dead at once, or null. */
-  readonly refusal: (webhookId: WebhookId) => DeadReason | null;
-  /** Webhooks of a coming expansion step: read what `refusal` needs. */
-  readonly onChanges: (changes: readonly LaneChange[]) => Promise<void>;
-  /** Whether these lanes still have much of what earlier steps gave them, and send it. */
-  readonly isBehind: (webhookIds: readonly WebhookId[]) => boolean;
   readonly onFatal: (error: unknown) => void;
+}
+
+/** A running job, as it waits for its turn. */
+interface Waiting {
+  readonly id: JobId;
+  readonly fromMono: number;
+  /** Lanes that its last slice gave work to. */
+  readonly touched: readonly WebhookId[];
 }
 
 /** Deliveries in one slice: about 5 ms of the director. */
 const SLICE_MAX = 500;
-/** Between slices of one job, so that live commits come first: a job has at most about half of the director. */
+/** Between slices, so that live commits come first: jobs have at most about half of the director. */
 const PAUSE_MS = 5;
-/** While the lanes are busy with what they got, or the store takes nothing. */
+/** While a job's lanes are busy with what they got, or the store takes nothing. */
 const WAIT_MS = 100;
 
-/** Runs bulk work, job by job, slice by slice. A job that was running when the process ended goes on where it was. */
+/** Runs bulk work, slice by slice. A job that was running when the process ended goes on where it was. */
 export class JobRunner {
   readonly #deps: JobRunnerDeps;
-  readonly #queue: JobId[] = [];
+  #queue: Waiting[] = [];
   #isRunning = false;
+  #isStepping = false;
   #isStopped = false;
   #idle: Promise<void> = Promise.resolve();
+  #endPause: () => void = () => {};
 
   constructor(deps: JobRunnerDeps) {
     this.#deps = deps;
   }
 
   get activeCount(): number {
-    return this.#queue.length;
+    return this.#queue.length + (this.#isStepping ? 1 : 0);
   }
 
   add(job: Job): void {
-    this.#queue.push(job.id);
+    this.#queue.push({ id: job.id, fromMono: 0, touched: [] });
+    this.#endPause();
     if (this.#isRunning || this.#isStopped) return;
     this.#isRunning = true;
     this.#idle = this.#run().catch((error) => this.#deps.onFatal(error));
@@ -53,56 +62,69 @@ export class JobRunner {
   /** Resolves when the slice that runs is done. */
   async stop(): Promise<void> {
     this.#isStopped = true;
+    this.#endPause();
     await this.#idle;
   }
 
-  /** Jobs take turns, a slice each: a small one does not wait for a large one. */
+  /** Jobs take turns, a slice each: a small one does not wait for a large one, nor for one with a rate. */
   async #run(): Promise<void> {
-    while (!this.#isStopped) {
-      const id = this.#queue.shift();
-      if (id === undefined) break;
-      const waitMs = await this.#turn(id);
-      if (waitMs !== null) {
-        this.#queue.push(id);
-        await this.#pause(waitMs);
+    while (!this.#isStopped && this.#queue.length > 0) {
+      const now = this.#deps.clock.mono();
+      const waiting = this.#queue.find(({ fromMono }) => fromMono <= now);
+      if (!waiting) {
+        await this.#pause(Math.min(...this.#queue.map(({ fromMono }) => fromMono)) - now);
+        continue;
       }
+      this.#queue = this.#queue.filter((other) => other !== waiting);
+      this.#isStepping = true;
+      const next = await this.#turn(waiting);
+      this.#isStepping = false;
+      if (next) this.#queue.push(next);
+      await this.#pause(PAUSE_MS);
     }
     this.#isRunning = false;
   }
 
-  readonly #touched = new Map<JobId, readonly WebhookId[]>();
-
-  /** One slice; how long to wait before the next one, or null when the job has ended. */
-  async #turn(id: JobId): Promise<number | null> {
-    const touched = this.#touched.get(id) ?? [];
-    if (this.#deps.isBehind(touched)) return WAIT_MS;
+  /** One slice. When its next turn is; null when the job has ended. */
+  async #turn(waiting: Waiting): Promise<Waiting | null> {
+    const { store, clock, nextSeq, lanes, counters } = this.#deps;
+    const later = { ...waiting, fromMono: clock.mono() + WAIT_MS };
+    if (lanes.areBehind(waiting.touched)) return later;
+    const refused: DeadReason[] = [];
+    const refusal = (webhookId: WebhookId): DeadReason | null => {
+      const reason = lanes.refusalOf(webhookId);
+      if (reason !== null) refused.push(reason);
+      return reason;
+    };
     let step: JobStep;
-    const { store, clock, nextSeq, refusal } = this.#deps;
     try {
-      const job = await store.getJob(id);
-      if (job?.status !== "running") return this.#ended(id);
-      step = await store.stepJob(id, sliceOf(job), { now: clock.now(), nextSeq, refusal });
+      const job = await store.getJob(waiting.id);
+      if (job?.status !== "running") return null;
+      step = await lanes.run(
+        () => store.stepJob(job.id, sliceOf(job), { now: clock.now(), nextSeq, refusal }),
+        ({ changes }) => changes,
+      );
     } catch (error) {
-      if (error instanceof Problem) return WAIT_MS;
+      if (error instanceof Problem) return later;
       throw error;
     }
-    await this.#deps.onChanges(step.changes);
-    if (step.job.status !== "running") return this.#ended(id);
-    this.#touched.set(
-      id,
-      step.changes.map((change) => change.webhookId),
-    );
-    return pauseOf(step.job);
-  }
-
-  #ended(id: JobId): null {
-    this.#touched.delete(id);
-    return null;
+    for (const reason of refused) addTo(counters.deaths, reason);
+    if (step.job.spec.kind === "end") {
+      for (const { died } of step.changes) addTo(counters.deaths, "disabled", died);
+    }
+    if (step.job.status !== "running") return null;
+    const touched = step.changes.map((change) => change.webhookId);
+    return { ...waiting, touched, fromMono: clock.mono() + pauseOf(step.job) };
   }
 
   #pause(ms: number): Promise<void> {
+    if (this.#isStopped) return Promise.resolve();
     return new Promise((resolve) => {
-      this.#deps.timers.after(ms, resolve);
+      const cancel = this.#deps.timers.after(ms, resolve);
+      this.#endPause = () => {
+        cancel();
+        resolve();
+      };
     });
   }
 }

@@ -30,7 +30,7 @@ export interface Lane {
   /** Deliveries on disk that no one holds, of each queue. Below 0 for a moment where changes are counted late. */
   pending: number;
   retrying: number;
-  /** A time no later than the first of each is due; means nothing when there is none. */
+  /** A time no later than the first of each is due; NEVER when there is none. */
   pendingDueAt: number;
   retryingDueAt: number;
   inFlight: number;

@@ -1,6 +1,6 @@
 import type { Config } from "../config/config.ts";
 import type { Attempt } from "../domain/delivery.ts";
-import { type DeliveryId, formatId, type IdSalt } from "../domain/ids.ts";
+import { type DeliveryId, formatId, type IdSalt, seqAtTime } from "../domain/ids.ts";
 import { Problem } from "../domain/problem.ts";
 import type { Webhook } from "../domain/webhook.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -34,10 +34,10 @@ export class Samples {
     }
     this.#lastId -= 1;
     const id = this.#lastId;
-    const sender = this.#senders[-id % this.#senders.length];
+    const sender = this.#senders[this.#senderOf(id)];
     const target = { ...targetOf(webhook, config, salt), webhookId: id as Webhook["id"] };
     const now = this.#clock.now();
-    const uid = `test_${formatId("evt", now, salt).slice(4)}`;
+    const uid = `test_${formatId("evt", seqAtTime(now) - id, salt).slice(4)}`;
     const eventId = webhook.eventId.includes("*") ? "hookd.test" : webhook.eventId;
     const payload = { test: true, event_id: eventId, sent_at: new Date(now).toISOString() };
     return new Promise((resolve) => {
@@ -64,12 +64,33 @@ export class Samples {
   /** Takes the samples' outcomes out; the deliveries' are returned. */
   take(outcomes: readonly Outcome[]): readonly Outcome[] {
     if (this.#waiting.size === 0) return outcomes;
-    return outcomes.filter((outcome) => {
-      const resolve = this.#waiting.get(outcome.deliveryId);
-      if (!resolve) return true;
-      this.#waiting.delete(outcome.deliveryId);
-      resolve(outcome.attempt);
-      return false;
-    });
+    return outcomes.filter((outcome) => !this.#end(outcome.deliveryId, outcome.attempt));
+  }
+
+  /** A sender has died, or was stopped: no outcome will come for what it had. */
+  lost(sender: number): void {
+    const attempt: Attempt = {
+      number: 1,
+      startedAt: this.#clock.now(),
+      durationMs: 0,
+      verdict: "lost",
+      statusCode: null,
+      error: "lost",
+      excerpt: null,
+    };
+    for (const id of [...this.#waiting.keys()]) if (this.#senderOf(id) === sender) this.#end(id, attempt);
+  }
+
+  #senderOf(id: number): number {
+    return -id % this.#senders.length;
+  }
+
+  /** False: it is no sample's. */
+  #end(id: number, attempt: Attempt): boolean {
+    const resolve = this.#waiting.get(id);
+    if (!resolve) return false;
+    this.#waiting.delete(id);
+    resolve(attempt);
+    return true;
   }
 }

@@ -57,6 +57,8 @@ export class Schedule {
   countDrift = 0;
   /** Store calls whose changes are not counted yet: meanwhile the counts may differ from what is stored. */
   changesUnderWay = 0;
+  /** Nothing is given a slot any more. */
+  isStopped = false;
   readonly #limits: ScheduleLimits;
   readonly #ready = new FairQueue<Lane>(QUANTUM);
   readonly #wakes = new Heap<Lane>();
@@ -86,7 +88,7 @@ export class Schedule {
 
   /** Whether `plan` would find something. */
   get hasRoom(): boolean {
-    if (this.inFlight >= this.#limits.inFlightMax) return false;
+    if (this.isStopped || this.inFlight >= this.#limits.inFlightMax) return false;
     return (
       this.#ready.size > 0 ||
       this.#heldRetries.size > 0 ||
@@ -136,6 +138,7 @@ export class Schedule {
   /** Whether a new delivery may go straight to a sender. Takes its slot: `end` or `giveBack` free it. */
   tryHandOff(lane: Lane, now: number, nowMono: number): boolean {
     if (
+      this.isStopped ||
       lane.pending > 0 ||
       lane.isQueued ||
       firstDueAt(lane) <= now ||
@@ -164,6 +167,8 @@ export class Schedule {
         if (lane.retrying > 0) lane.retryingDueAt = Math.min(lane.retryingDueAt, change.dueAt);
       }
     }
+    if (lane.pending <= 0) lane.pendingDueAt = NEVER;
+    if (lane.retrying <= 0) lane.retryingDueAt = NEVER;
     this.touch(lane, now, nowMono);
   }
 
@@ -199,7 +204,7 @@ export class Schedule {
   plan(now: number, nowMono: number): Plan[] {
     const plans: Plan[] = [];
     let room = PLANNED_MAX;
-    while (room > 0 && this.inFlight < this.#limits.inFlightMax) {
+    while (!this.isStopped && room > 0 && this.inFlight < this.#limits.inFlightMax) {
       if (this.#ready.size === 0) this.#admitHeld(now, nowMono);
       const turn = this.#ready.next();
       if (!turn) break;

@@ -39,7 +39,7 @@ export function settle(
     case "gone":
       return dead(delivery.isCancelRequested ? "cancelled" : "permanent");
     case "blocked":
-      return dead("blocked");
+      return dead(delivery.isCancelRequested ? "cancelled" : "blocked");
     case "retry":
     case "lost": {
       if (delivery.isCancelRequested) return dead("cancelled");

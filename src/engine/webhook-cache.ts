@@ -20,14 +20,35 @@ export class WebhookCache {
     return this.#cache.get(id);
   }
 
+  /** An older version, read before a change and arriving after it, is passed over. */
   put(webhook: Webhook): void {
-    this.#cache.set(webhook.id, webhook);
+    const known = this.#cache.get(webhook.id);
+    if (!known || known.version <= webhook.version) this.#cache.set(webhook.id, webhook);
   }
 
-  /** Reads those that are missing. What the store does not have either stays unknown. */
-  async load(ids: Iterable<WebhookId>): Promise<void> {
-    const missing = [...new Set(ids)].filter((id) => !this.#cache.has(id));
-    if (missing.length === 0) return;
-    for (const webhook of await this.#store.getWebhooks(missing)) if (webhook) this.put(webhook);
+  /**
+   * Those webhooks, read together where they are missing. Use what is returned: more than the cache holds may be asked
+   * for, and a webhook that was missed would be a delivery that vanished. What the store does not have is left out.
+   */
+  async load(ids: Iterable<WebhookId>): Promise<ReadonlyMap<WebhookId, Webhook>> {
+    const found = new Map<WebhookId, Webhook>();
+    const missing: WebhookId[] = [];
+    for (const id of new Set(ids)) {
+      const known = this.#cache.get(id);
+      if (known) found.set(id, known);
+      else missing.push(id);
+    }
+    if (missing.length === 0) return found;
+    for (const webhook of await this.#store.getWebhooks(missing)) {
+      if (!webhook) continue;
+      this.put(webhook);
+      found.set(webhook.id, webhook);
+    }
+    // Some may have been changed while the others were read.
+    for (const [id, webhook] of found) {
+      const known = this.#cache.get(id);
+      if (known && known.version > webhook.version) found.set(id, known);
+    }
+    return found;
   }
 }

@@ -87,8 +87,9 @@ export class WebhookControl {
     return after;
   }
 
-  /** hookd itself switches the webhook off. */
+  /** hookd itself switches the webhook off. Several attempts may ask for it at once. */
   async disable(id: WebhookId, reason: DisabledReason): Promise<void> {
+    if (!(await this.get(id)).isActive) return;
     const { before, after } = await this.#change(id, (webhook) => ({
       ...webhook,
       isActive: false,

@@ -88,8 +88,9 @@ async function start(): Promise<void> {
 }
 
 async function stop(): Promise<void> {
+  const stopped = director.stop();
   tellRefusal();
-  await director.stop();
+  await stopped;
   post({ kind: "stopped" });
   port.close();
   process.exit(0);

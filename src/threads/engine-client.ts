@@ -33,12 +33,14 @@ class EngineClient {
   readonly #changeListeners = new Set<(userId: string) => void>();
   salt: IdSalt = { a: 0, b: 0 };
   refusal: Engine["refusal"] = "starting";
+  #isEnded = false;
 
   constructor(port: Worker | MessagePort) {
     this.#port = port;
   }
 
   publish(request: PublishRequest): Promise<PublishResult> {
+    if (this.#isEnded) return Promise.reject(stopping());
     return new Promise((resolve, reject) => {
       if (this.#gathered.length === 0) setImmediate(() => this.#flush());
       this.#gathered.push({ resolve, reject });
@@ -47,6 +49,7 @@ class EngineClient {
   }
 
   call(method: CallName, args: readonly unknown[]): Promise<unknown> {
+    if (this.#isEnded) return Promise.reject(stopping());
     this.#lastCall += 1;
     const call = this.#lastCall;
     return new Promise((resolve, reject) => {
@@ -101,11 +104,25 @@ class EngineClient {
         break;
       case "failed":
       case "stopped":
+        this.end();
         break;
     }
   }
 
+  /** The director is gone: what it has not answered it never saw, and nothing of it was stored. */
+  end(): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.refusal = "shutting_down";
+    for (const waiting of [...this.#groups.values(), this.#gathered].flat()) waiting.reject(stopping());
+    for (const waiting of this.#calls.values()) waiting.reject(stopping());
+    this.#groups.clear();
+    this.#gathered = [];
+    this.#calls.clear();
+  }
+
   #flush(): void {
+    if (this.#isEnded) return;
     this.#lastGroup += 1;
     const group = this.#lastGroup;
     const gathered = this.#gathered;
@@ -131,6 +148,10 @@ class EngineClient {
   #post(message: ToDirector, transfer: ArrayBuffer[] = []): void {
     this.#port.postMessage(message, transfer);
   }
+}
+
+function stopping(): Problem {
+  return new Problem("shutting_down", "hookd is stopping; try again when it is back", { retryAfterSeconds: 5 });
 }
 
 const CALLS: readonly CallName[] = [

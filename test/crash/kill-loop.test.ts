@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { startDaemon, type TestDaemon } from "../support/daemon.ts";
 import { type Kill, Ledger, lineOf, unexplained } from "../support/ledger.ts";
-import { type Post, Publisher } from "../support/publisher.ts";
+import { Publisher } from "../support/publisher.ts";
 import { temporaryDirectory, until } from "../support/world.ts";
 import {
   addWebhook,
@@ -13,13 +13,14 @@ import {
   killDaemon,
   killDuringStart,
   metric,
+  postOf,
+  publishBatch,
   randomFrom,
   replayDead,
   restartDaemon,
   seedOf,
   startReceivers,
   untilIdle,
-  webhookName,
 } from "./world.ts";
 
 const KILLS = IS_GATES ? 30 : 5;
@@ -159,33 +160,10 @@ test(
         const posts = Array.from({ length: 1_000 }, (_, index) =>
           postOf({ userId: "dead", eventId: "old" }, `d${from + index}`),
         );
-        await publishBatch(to, posts);
+        await publishBatch(to, posts, ledger);
       }
       const size = () => metric(to, "hookd_dlq_size");
       await until("they are dead", async () => (await size()) === DEAD_AT_START, 30_000);
     }
-
-    async function publishBatch(to: TestDaemon, posts: readonly Post[]): Promise<void> {
-      for (const post of posts) ledger.attempted(post.uid, post.webhook);
-      const { json } = await to.call(
-        "POST",
-        "/v1/events/batch",
-        `[${posts
-          .map(
-            ({ uid, userId, eventId, payload }) =>
-              `{"event_id":"${eventId}","user_id":"${userId}","event_uid":"${uid}","payload":${payload}}`,
-          )
-          .join(",")}]`,
-      );
-      posts.forEach((post, index) => {
-        expect(json.results[index]).toMatchObject({ accepted: { delivery_count: 1 } });
-        ledger.acknowledged(post.uid, post.webhook);
-      });
-    }
   },
 );
-
-function postOf({ userId, eventId }: { userId: string; eventId: string }, uid: string): Post {
-  const payload = `{"uid":"${uid}","filler":"${"x".repeat(200)}"}`;
-  return { uid, userId, eventId, webhook: webhookName(userId, eventId), payload };
-}

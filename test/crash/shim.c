@@ -8,7 +8,7 @@
  *
  * A record is 32 bytes, little endian, and `length` bytes of data:
  *   u32 kind, u32 file, u64 offset, u64 length, u64 before
- * `file` is a number that the file keeps until it is deleted; `before` is set with a sync: it covers what was recorded
+ * `file` is a number that a file keeps under any name (1: the directory); `before` is set with a sync: it covers what was recorded
  * before that record number, and not what other threads wrote while it ran.
  */
 #define _GNU_SOURCE
@@ -26,7 +26,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { CREATE = 1, WRITE = 2, TRUNCATE = 3, SYNC = 4, UNLINK = 5, RENAME = 6, ACK = 7 };
+enum { CREATE = 1, WRITE = 2, TRUNCATE = 3, SYNC = 4, UNLINK = 5, RENAME = 6, ACK = 7, LINK = 8 };
 
 #define FILES_MAX 64
 #define FDS_MAX 65536
@@ -43,9 +43,11 @@ static const char *directory;
 static size_t directory_length;
 static int journal = -1;
 static uint64_t records;
-static char names[FILES_MAX][NAME_MAX_BYTES]; /* By file number; empty when there is no such file any more. */
+static char names[FILES_MAX][NAME_MAX_BYTES]; /* By slot; empty when there is no such file any more. */
+static uint32_t numbers[FILES_MAX];           /* The file that a name is of: two may be of one. */
 static uint32_t last_file = DIRECTORY;
 static uint32_t files[FDS_MAX]; /* By descriptor; 0: not of the data directory. */
+static ino_t inodes[FDS_MAX];
 
 static int (*real_open)(const char *, int, ...);
 static ssize_t (*real_write)(int, const void *, size_t);
@@ -58,6 +60,7 @@ static int (*real_fdatasync)(int);
 static int (*real_close)(int);
 static int (*real_unlink)(const char *);
 static int (*real_rename)(const char *, const char *);
+static int (*real_link)(const char *, const char *);
 
 static void give_up(const char *why) {
   dprintf(2, "shim: %s\n", why);
@@ -76,6 +79,7 @@ __attribute__((constructor)) static void begin(void) {
   real_close = dlsym(RTLD_NEXT, "close");
   real_unlink = dlsym(RTLD_NEXT, "unlink");
   real_rename = dlsym(RTLD_NEXT, "rename");
+  real_link = dlsym(RTLD_NEXT, "link");
   directory = getenv("SHIM_DIR");
   const char *path = getenv("SHIM_JOURNAL");
   if (!directory || !path) return;
@@ -100,22 +104,39 @@ static const char *inside(const char *path) {
   return path[directory_length] == '/' ? path + directory_length + 1 : NULL;
 }
 
+/* The slot of a name; 0: there is no such file. */
 static uint32_t find(const char *name) {
-  if (name[0] == '\0') return DIRECTORY;
-  for (uint32_t file = DIRECTORY + 1; file <= last_file; file += 1)
-    if (strcmp(names[file], name) == 0) return file;
+  for (uint32_t slot = 1; slot < FILES_MAX; slot += 1)
+    if (numbers[slot] && strcmp(names[slot], name) == 0) return slot;
   return 0;
 }
 
+static uint32_t number_of(const char *name) { return name[0] == '\0' ? DIRECTORY : numbers[find(name)]; }
+
+static void put(const char *name, uint32_t file) {
+  uint32_t slot = find(name);
+  if (!slot)
+    for (slot = 1; numbers[slot]; slot += 1)
+      if (slot == FILES_MAX - 1) give_up("too many files");
+  if (strlen(name) >= NAME_MAX_BYTES) give_up("too long a name");
+  strcpy(names[slot], name);
+  numbers[slot] = file;
+}
+
 static uint32_t add(const char *name) {
-  if (last_file + 1 >= FILES_MAX || strlen(name) >= NAME_MAX_BYTES) give_up("too many files, or too long a name");
   last_file += 1;
-  strcpy(names[last_file], name);
+  put(name, last_file);
   append(CREATE, last_file, 0, name, strlen(name), 0);
   return last_file;
 }
 
-static uint32_t file_of(int fd) { return journal >= 0 && fd >= 0 && fd < FDS_MAX ? files[fd] : 0; }
+/* libuv closes by a system call of its own, unseen here: the descriptor may be another file's by now, or a socket's. */
+static uint32_t file_of(int fd) {
+  struct stat found;
+  if (journal < 0 || fd < 0 || fd >= FDS_MAX || !files[fd]) return 0;
+  if (fstat(fd, &found) != 0 || found.st_ino != inodes[fd]) files[fd] = 0;
+  return files[fd];
+}
 
 static int open_seen(const char *path, int flags, mode_t mode) {
   const char *name = inside(path);
@@ -125,11 +146,14 @@ static int open_seen(const char *path, int flags, mode_t mode) {
   int error = errno;
   if (fd >= FDS_MAX) give_up("too many descriptors");
   if (fd >= 0) {
-    uint32_t file = find(name);
+    uint32_t file = number_of(name);
     if (!file && (flags & O_CREAT)) file = add(name);
     if (!file) give_up("a file was there before");
     if (flags & O_TRUNC) append(TRUNCATE, file, 0, NULL, 0, 0);
+    struct stat found;
+    if (fstat(fd, &found) != 0) give_up("a file has no status");
     files[fd] = file;
+    inodes[fd] = found.st_ino;
   }
   pthread_mutex_unlock(&lock);
   errno = error;
@@ -304,27 +328,48 @@ int unlink(const char *path) {
   pthread_mutex_lock(&lock);
   int result = real_unlink(path);
   int error = errno;
-  uint32_t file = find(name);
-  if (result == 0 && file) {
-    append(UNLINK, file, 0, NULL, 0, 0);
-    names[file][0] = '\0';
+  uint32_t slot = find(name);
+  if (result == 0 && slot) {
+    append(UNLINK, numbers[slot], 0, name, strlen(name), 0);
+    numbers[slot] = 0;
   }
   pthread_mutex_unlock(&lock);
   errno = error;
   return result;
 }
 
+/* The data is both names, with a zero byte between them. */
 int rename(const char *from, const char *to) {
   const char *old = inside(from), *new = inside(to);
   if (!old || !new) return real_rename(from, to);
   pthread_mutex_lock(&lock);
   int result = real_rename(from, to);
   int error = errno;
-  uint32_t file = find(old), replaced = find(new);
+  uint32_t slot = find(old);
+  if (result == 0 && slot) {
+    char both[2 * NAME_MAX_BYTES];
+    size_t length = strlen(old);
+    strcpy(both, old);
+    strcpy(both + length + 1, new);
+    append(RENAME, numbers[slot], 0, both, length + 1 + strlen(new), 0);
+    put(new, numbers[slot]);
+    numbers[slot] = 0;
+  }
+  pthread_mutex_unlock(&lock);
+  errno = error;
+  return result;
+}
+
+int link(const char *from, const char *to) {
+  const char *old = inside(from), *new = inside(to);
+  if (!old || !new) return real_link(from, to);
+  pthread_mutex_lock(&lock);
+  int result = real_link(from, to);
+  int error = errno;
+  uint32_t file = number_of(old);
   if (result == 0 && file) {
-    append(RENAME, file, 0, new, strlen(new), 0);
-    if (replaced) names[replaced][0] = '\0';
-    strcpy(names[file], new);
+    put(new, file);
+    append(LINK, file, 0, new, strlen(new), 0);
   }
   pthread_mutex_unlock(&lock);
   errno = error;

@@ -8,6 +8,7 @@ import Database from "better-sqlite3";
 import { expect, onTestFinished } from "vitest";
 import { type DaemonOptions, HOOKD, startDaemon, type TestDaemon } from "../support/daemon.ts";
 import type { Kill, Ledger } from "../support/ledger.ts";
+import type { Post } from "../support/publisher.ts";
 import { until } from "../support/world.ts";
 
 /** The long form, which also asserts times (`npm run gates`). */
@@ -168,6 +169,40 @@ export async function addWebhook(
 /** The webhook's name in the ledger. */
 export function webhookName(userId: string, eventId: string): string {
   return `${userId}/${eventId}`;
+}
+
+export function postOf({ userId, eventId }: { userId: string; eventId: string }, uid: string): Post {
+  const payload = `{"uid":"${uid}","filler":"${"x".repeat(200)}"}`;
+  return { uid, userId, eventId, webhook: webhookName(userId, eventId), payload };
+}
+
+/** At most 1,000 events in one call; each must be accepted, with one delivery. */
+export async function publishBatch(
+  daemon: TestDaemon,
+  posts: readonly Post[],
+  ledger: Ledger,
+): Promise<{ event_uid: string; deliveries: { id: string }[]; duplicate: boolean }[]> {
+  for (const post of posts) ledger.attempted(post.uid, post.webhook);
+  const { status, json, text } = await daemon.call(
+    "POST",
+    "/v1/events/batch",
+    `[${posts
+      .map(
+        ({ uid, userId, eventId, payload }) =>
+          `{"event_id":"${eventId}","user_id":"${userId}","event_uid":"${uid}","payload":${payload}}`,
+      )
+      .join(",")}]`,
+  );
+  expect(status, text).toBe(202);
+  return posts.map((post, index) => {
+    const { accepted } = json.results[index];
+    // Not an `expect` for each: a hundred thousand of them keep the receivers waiting for seconds.
+    if (accepted?.event_uid !== post.uid || accepted.delivery_count !== 1) {
+      throw new Error(`${post.uid} was answered ${JSON.stringify(json.results[index])}`);
+    }
+    ledger.acknowledged(post.uid, post.webhook);
+    return accepted;
+  });
 }
 
 export async function replayDead(daemon: TestDaemon, filter: Record<string, unknown>): Promise<string> {

@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { expect, test } from "vitest";
@@ -64,15 +64,21 @@ test("a config with an unknown key, or a bad duration, is refused with the key a
   expect(existsSync(join(dataDir, "hookd.db"))).toBe(false);
 });
 
-test("the first start leaves an admin key that only its user can read, and never logs it", async () => {
+test("all that hookd writes is readable by its user only, and the admin key is never logged", async () => {
   const daemon = await startDaemon();
-  const { statSync } = await import("node:fs");
-  expect(statSync(join(daemon.dataDir, "admin.key")).mode & 0o777).toBe(0o600);
-  expect(statSync(join(daemon.dataDir, "master.key")).mode & 0o777).toBe(0o600);
+  const files = readdirSync(daemon.dataDir);
+  expect(files).toEqual(expect.arrayContaining(["admin.key", "hookd.db", "master.key"]));
+  for (const name of files) expect(statSync(join(daemon.dataDir, name)).mode & 0o077, name).toBe(0);
   expect(daemon.log()).not.toContain(daemon.key);
 });
 
 test("SIGTERM ends it with code 0", async () => {
   const daemon = await startDaemon();
   expect(await daemon.stop()).toBe(0);
+});
+
+test("a data directory that cannot be made is refused with the remedy", async () => {
+  const { exitCode, stderr } = await serve("/proc/hookd/data");
+  expect(exitCode).toBe(1);
+  expect(stderr).toMatch(/\/proc\/hookd[\s\S]*--data-dir/);
 });

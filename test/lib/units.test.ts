@@ -30,7 +30,7 @@ describe("durations", () => {
     "15sec",
     "1h30m",
     "١s",
-    "9".repeat(15) + "d",
+    "999999999999999d",
   ])("%j is none", (text) => {
     expect(parseDuration(text)).toBeNull();
   });

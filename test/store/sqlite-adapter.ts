@@ -9,6 +9,10 @@ import { type Adapter, WINDOW_MS } from "./world.ts";
 
 export interface SqliteAdapter extends Adapter {
   readonly root: string;
+  /** Every connection, the last one last. */
+  readonly opened: readonly Db[];
+  /** Called with each connection before the store reads from it. */
+  onOpen: ((db: Db) => void) | null;
   /** The connection of the store that was opened last. */
   readonly db: Db;
   /** The directory of the store that was made last. */
@@ -20,13 +24,15 @@ export interface SqliteAdapter extends Adapter {
 }
 
 /** Real SQLite in a directory of its own. A crash is a copy of the files, while the old connection stays open. */
-export function sqliteAdapter(): SqliteAdapter {
+export function sqliteAdapter(options: { foldSliceRows?: number } = {}): SqliteAdapter {
   const root = mkdtempSync(join(tmpdir(), "hookd-store-"));
   const opened: Db[] = [];
   let dataDir = join(root, "0");
   let copies = 0;
   const adapter: SqliteAdapter = {
     root,
+    opened,
+    onOpen: null,
     get db() {
       return opened.at(-1)!;
     },
@@ -38,9 +44,11 @@ export function sqliteAdapter(): SqliteAdapter {
         dataDir: dir,
         dedupeWindowMs: WINDOW_MS,
         clock,
+        ...options,
         openDatabase: (path) => {
           const db = openDatabase(path);
           opened.push(db);
+          adapter.onOpen?.(db);
           return db;
         },
       }),

@@ -1,5 +1,7 @@
 import { conformance } from "./conformance.ts";
 import { sqliteAdapter } from "./sqlite-adapter.ts";
 
-conformance("SQLite", sqliteAdapter);
-conformance("SQLite, folded after every call", sqliteAdapter, { isFoldedEachTime: true });
+conformance("SQLite", () => sqliteAdapter());
+conformance("SQLite, folded in slices of one after every call", () => sqliteAdapter({ foldSliceRows: 1 }), {
+  isFoldedEachTime: true,
+});

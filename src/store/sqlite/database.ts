@@ -1,5 +1,3 @@
-import { mkdirSync } from "node:fs";
-import { dirname } from "node:path";
 import Database from "better-sqlite3";
 import { Problem } from "../../domain/problem.ts";
 import { migrate } from "./migrations.ts";
@@ -20,7 +18,7 @@ const CACHE_KIB = 131_072;
  * out, and keeps SQLite from mapping a `-shm` file, which dies with SIGBUS on a full disk.
  */
 export function openDatabase(path: string): Db {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+
   let db: Db;
   try {
     db = new Database(path, { timeout: 0 });

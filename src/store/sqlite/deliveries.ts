@@ -73,14 +73,18 @@ export class Deliveries {
     this.#byWebhook = db.prepare(
       "select * from log where webhook = ? and id < ? and id >= ? order by id desc limit ?",
     );
+    // Left to itself, SQLite takes the primary key here, and reads a webhook's every success.
     this.#byWebhookDead = db.prepare(
-      "select * from log where webhook = ? and id < ? and id >= ? and status = 3 order by id desc limit ?",
+      `select * from log indexed by log_dead where webhook = ? and id < ? and id >= ? and status = 3
+       order by id desc limit ?`,
     );
     this.#byWebhookRetrying = db.prepare(
-      "select * from log where webhook = ? and id < ? and id >= ? and status = 1 order by id desc limit ?",
+      `select * from log indexed by log_retrying where webhook = ? and id < ? and id >= ? and status = 1
+       order by id desc limit ?`,
     );
     this.#failed = db.prepare(
-      "select * from log where (status = 1 or status = 3) and id < ? and id >= ? order by id desc limit ?",
+      `select * from log indexed by log_failed where (status = 1 or status = 3) and id < ? and id >= ?
+       order by id desc limit ?`,
     );
     this.#all = db.prepare(
       `select l.* from journal j cross join log l on l.webhook = j.webhook and l.id = j.id

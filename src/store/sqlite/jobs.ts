@@ -62,11 +62,11 @@ export class Jobs {
       "select id, body from job where user_id = ? and id < ? order by id desc limit ?",
     );
     this.#failed = db.prepare(
-      `select ${CANDIDATE_COLUMNS} from log l where (status = 1 or status = 3) and id > ? and id < ?
+      `select ${CANDIDATE_COLUMNS} from log l indexed by log_failed where (status = 1 or status = 3) and id > ? and id < ?
        order by id limit ?`,
     );
     this.#deadOf = db.prepare(
-      `select ${CANDIDATE_COLUMNS} from log l where webhook = ? and status = 3 and id > ? and id < ?
+      `select ${CANDIDATE_COLUMNS} from log l indexed by log_dead where webhook = ? and status = 3 and id > ? and id < ?
        order by id limit ?`,
     );
     this.#of = db.prepare(

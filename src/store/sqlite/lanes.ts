@@ -40,7 +40,7 @@ export class Lanes {
     this.#hot = hot;
     this.#journal = journal;
     this.#queue = db.prepare(
-      `select id, due_at, attempts, round_start, queued_at, code, error, duration from log
+      `select id, due_at, attempts, round_start, queued_at, code, error, duration from log indexed by log_lane
        where webhook = ? and status = ? and due_at is not null and (due_at, id) > (?, ?)
        order by due_at, id limit ?`,
     );

@@ -52,7 +52,7 @@ export class LogChanges {
     this.#tally = new Tally(db);
     this.#one = db.prepare(`select ${CANDIDATE_COLUMNS} from log l where webhook = ? and id = ?`);
     this.#open = db.prepare(
-      `select ${CANDIDATE_COLUMNS}, l.due_at, l.queued_at from log l where webhook = ? and status = ?
+      `select ${CANDIDATE_COLUMNS}, l.due_at, l.queued_at from log l indexed by log_lane where webhook = ? and status = ?
        and due_at is not null and (due_at, id) > (?, ?) order by due_at, id limit ?`,
     );
     this.#revive = db.prepare(

@@ -1,8 +1,8 @@
-import { seqAtTime } from "../../domain/ids.ts";
+import { seqAtTime, type WebhookId } from "../../domain/ids.ts";
 import type { PruneBounds } from "../port.ts";
 import type { Db, Statement } from "./database.ts";
 import type { Fold } from "./fold.ts";
-import { DEAD, NO_SLOT, SUCCESS, slotOf } from "./hot.ts";
+import { DEAD, type Hot, NO_SLOT, SUCCESS, slotOf } from "./hot.ts";
 import type { Removed, Remover } from "./remover.ts";
 import { Tally, TallyMoves } from "./tally.ts";
 
@@ -46,6 +46,7 @@ const FIRST_TOMBSTONE = { deletedAt: -1, id: -1 };
  */
 export class Prune {
   readonly #fold: Fold;
+  readonly #hot: Hot;
   readonly #remover: Remover;
   readonly #tally: Tally;
   readonly #walk: Statement;
@@ -60,7 +61,8 @@ export class Prune {
   #deadAfter = 0;
   #tombstoneAfter = FIRST_TOMBSTONE;
 
-  constructor(db: Db, fold: Fold, remover: Remover) {
+  constructor(db: Db, hot: Hot, fold: Fold, remover: Remover) {
+    this.#hot = hot;
     this.#fold = fold;
     this.#remover = remover;
     this.#tally = new Tally(db);
@@ -75,7 +77,7 @@ export class Prune {
     );
     this.#dropLate = db.prepare("delete from late where id = ?");
     this.#failed = db.prepare(
-      `select id, webhook, status, reason, completed_at from log where (status = 1 or status = 3)
+      `select id, webhook, status, reason, completed_at from log indexed by log_failed where (status = 1 or status = 3)
        and id > ? and id < ? order by id limit ?`,
     );
     this.#tombstones = db.prepare(
@@ -152,12 +154,15 @@ export class Prune {
   #dropTombstones(before: number): { hasMore: boolean; next: typeof FIRST_TOMBSTONE } {
     const { deletedAt, id } = this.#tombstoneAfter;
     const rows = this.#tombstones.all(before, deletedAt, id, TOMBSTONES_PER_SLICE) as {
-      id: number;
+      id: WebhookId;
       deleted_at: number;
       is_bare: number;
     }[];
-    for (const row of rows) {
-      if (row.is_bare === 0) continue;
+    const bare = rows.filter((row) => row.is_bare === 1);
+    // A delivery may not be in the log yet.
+    const held = new Set(bare.length === 0 ? [] : [...this.#hot.rows.values()].map((row) => row.webhookId));
+    for (const row of bare) {
+      if (held.has(row.id)) continue;
       this.#dropTombstone.run(row.id);
       this.#dropLane.run(row.id);
     }

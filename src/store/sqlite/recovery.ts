@@ -33,7 +33,8 @@ export function recoverLanes(db: Db, hot: Hot): RecoveredLane[] {
   for (const { webhook, state } of states) laneOf(webhook).state = state;
   const head = db
     .prepare(
-      "select due_at from log where webhook = ? and status = ? and due_at is not null order by due_at, id limit 1",
+      `select due_at from log indexed by log_lane where webhook = ? and status = ? and due_at is not null
+       order by due_at, id limit 1`,
     )
     .pluck();
   const unfolded = new Map<string, number>();

@@ -68,6 +68,8 @@ export interface SqliteOptions {
   readonly clock: Clock;
   /** Opens the file. A test gives another one, to reach the connection. */
   readonly openDatabase?: (path: string) => Db;
+  /** Rows in each slice of a fold. A test makes it small, to stop in the middle of one. */
+  readonly foldSliceRows?: number;
 }
 
 /** Rows that a commit folds for each event it appends: a fold is over well before the next one is due. */
@@ -142,7 +144,7 @@ class SqliteStore implements Store {
     const remover = new Remover(db);
     this.#changes = new LogChanges(db, this.#hot, this.#journal, this.#lanes, remover);
     this.#jobs = new Jobs(db, this.#changes, this.#journal, this.#webhooks, remover);
-    this.#prune = new Prune(db, this.#fold, remover);
+    this.#prune = new Prune(db, this.#hot, this.#fold, remover);
     this.#replayJournal();
     return {
       salt: readSalt(db),
@@ -189,7 +191,8 @@ class SqliteStore implements Store {
       if (!this.#fold.isDue(batch.now)) return null;
       this.#fold.begin({ ...this.#mark });
       const events = batch.appends.length + settled.length;
-      return this.#fold.slice(Math.max(FOLD_SLICE_MIN, events * FOLD_ROWS_PER_EVENT));
+      const rows = Math.max(FOLD_SLICE_MIN, events * FOLD_ROWS_PER_EVENT);
+      return this.#fold.slice(this.#options.foldSliceRows ?? rows);
     });
     confirmFold?.();
     batch.appends.forEach((event, index) => {
@@ -484,7 +487,7 @@ class SqliteStore implements Store {
   #foldSlice(): void {
     const confirm = this.#transaction(() => {
       this.#fold.begin({ ...this.#mark });
-      return this.#fold.slice(FOLD_SLICE_IDLE);
+      return this.#fold.slice(this.#options.foldSliceRows ?? FOLD_SLICE_IDLE);
     });
     confirm();
   }

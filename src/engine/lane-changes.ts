@@ -1,0 +1,127 @@
+import type { Config } from "../config/config.ts";
+import { importBreaker } from "../domain/breaker.ts";
+import type { DeadReason } from "../domain/delivery.ts";
+import type { WebhookId } from "../domain/ids.ts";
+import { Problem } from "../domain/problem.ts";
+import type { Webhook } from "../domain/webhook.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Timers } from "../lib/timers.ts";
+import type { LaneChange, RecoveredLane, Store } from "../store/port.ts";
+import { isOn } from "./lane.ts";
+import type { Schedule } from "./schedule.ts";
+import type { WebhookCache } from "./webhook-cache.ts";
+
+export interface LaneChangesDeps {
+  readonly config: Config;
+  readonly store: Store;
+  readonly schedule: Schedule;
+  readonly webhooks: WebhookCache;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  /** Lanes may have work that they had not before. */
+  readonly onChanged: () => void;
+}
+
+const RECOVER_CHUNK = 500;
+const LOAD_RETRY_MS = 250;
+/** A lane with more than this of a job's deliveries gets no more of them until it has sent some. */
+const JOB_BACKLOG_MAX = 2_000;
+
+/** What happens to queues outside of the pipeline: at start, by commands, bulk work, expiry. Keeps the counts true. */
+export class LaneChanges {
+  readonly #deps: LaneChangesDeps;
+
+  constructor(deps: LaneChangesDeps) {
+    this.#deps = deps;
+  }
+
+  /** Lanes as they were when hookd last ran. */
+  async recover(lanes: readonly RecoveredLane[]): Promise<void> {
+    const { clock, store, schedule } = this.#deps;
+    const now = clock.now();
+    const nowMono = clock.mono();
+    for (let at = 0; at < lanes.length; at += RECOVER_CHUNK) {
+      const chunk = lanes.slice(at, at + RECOVER_CHUNK);
+      const webhooks = await store.getWebhooks(chunk.map((lane) => lane.webhookId));
+      chunk.forEach((found, index) => {
+        const webhook = webhooks[index];
+        if (!webhook) return;
+        const lane = schedule.laneOf(webhook, nowMono);
+        if (found.state !== null) {
+          lane.storedState = found.state;
+          if (isOn(webhook)) lane.breaker = importBreaker(JSON.parse(found.state));
+        }
+        schedule.recover(lane, found, now, nowMono);
+      });
+    }
+  }
+
+  /**
+   * Makes a store call that changes queues, and counts what it changed. Until that is done the schedule takes no count
+   * for wrong: leases may come in between the two.
+   */
+  async run<T>(call: () => Promise<T>, changesOf: (result: T) => readonly LaneChange[]): Promise<T> {
+    const { schedule } = this.#deps;
+    schedule.changesUnderWay += 1;
+    try {
+      const result = await call();
+      await this.#count(changesOf(result));
+      return result;
+    } finally {
+      schedule.changesUnderWay -= 1;
+    }
+  }
+
+  /** `run` for a call that changes one lane, or none. */
+  change(call: () => Promise<LaneChange | null>): Promise<LaneChange | null> {
+    return this.run(call, (change) => (change ? [change] : []));
+  }
+
+  /** Whether these lanes still have much of what a job gave them, and send it. */
+  areBehind(ids: readonly WebhookId[]): boolean {
+    return ids.some((id) => {
+      const lane = this.#deps.schedule.lanes.get(id);
+      return (
+        lane !== undefined && lane.pending > JOB_BACKLOG_MAX && !lane.breaker.isOpen && !lane.webhook.isPaused
+      );
+    });
+  }
+
+  /** Why a broadcast's delivery to this webhook is dead at once, or null. */
+  refusalOf(webhookId: WebhookId): DeadReason | null {
+    const { webhooks, schedule, config } = this.#deps;
+    const lane = schedule.lanes.get(webhookId);
+    const webhook = lane?.webhook ?? webhooks.get(webhookId);
+    if (webhook && !isOn(webhook)) return "disabled";
+    const backlog = lane ? lane.pending + lane.retrying : 0;
+    return backlog >= config.limits.laneBacklog ? "overflow" : null;
+  }
+
+  async #count(changes: readonly LaneChange[]): Promise<void> {
+    if (changes.length === 0) return;
+    const { clock, schedule, onChanged } = this.#deps;
+    const webhooks = await this.#load(changes.map((change) => change.webhookId));
+    for (const change of changes) {
+      const webhook = webhooks.get(change.webhookId);
+      if (!webhook) continue;
+      const lane = schedule.laneOf(webhook, clock.mono());
+      schedule.enqueue(lane, change, clock.now(), clock.mono());
+    }
+    onChanged();
+  }
+
+  /** The changes are made already: a store that does not answer is asked again until it does. */
+  async #load(ids: readonly WebhookId[]): Promise<ReadonlyMap<WebhookId, Webhook>> {
+    const { webhooks, timers } = this.#deps;
+    for (;;) {
+      try {
+        return await webhooks.load(ids);
+      } catch (error) {
+        if (!(error instanceof Problem)) throw error;
+      }
+      await new Promise<void>((resolve) => {
+        timers.after(LOAD_RETRY_MS, resolve);
+      });
+    }
+  }
+}

@@ -1,0 +1,92 @@
+import type { Config } from "../config/config.ts";
+import { type BreakerTransition, recordFailure, recordPermanent, recordSuccess } from "../domain/breaker.ts";
+import { rampRecover, rampReset, rampSuccess, rampTimeout } from "../domain/ramp.ts";
+import type { Outcome } from "../sender/port.ts";
+import type { CarefulClock } from "./careful-clock.ts";
+import { addTo, type Counters } from "./counters.ts";
+import type { Flight } from "./flights.ts";
+import { isOn, type Lane, stateOf } from "./lane.ts";
+import type { Schedule } from "./schedule.ts";
+
+export interface LearningDeps {
+  readonly config: Config;
+  readonly schedule: Schedule;
+  readonly counters: Counters;
+  readonly careful: CarefulClock;
+  readonly random: () => number;
+  /** A receiver answered 410, or has done nothing but fail for `breaker.disable_after`. */
+  readonly onBroken: (lane: Lane, reason: "gone" | "failing") => void;
+  /** What must outlive a restart is not what the store has. */
+  readonly onStateChanged: (lane: Lane) => void;
+}
+
+/** The receiver's Retry-After holds its whole lane at most so long. */
+const HOLD_MAX_MS = 5 * 60_000;
+
+/** What settled attempts tell about their lanes: breaker, concurrency, hold, statistics. */
+export class Learning {
+  readonly #deps: LearningDeps;
+
+  constructor(deps: LearningDeps) {
+    this.#deps = deps;
+  }
+
+  learn(flight: Flight, outcome: Outcome, now: number, nowMono: number): void {
+    const { counters } = this.#deps;
+    const { lane } = flight;
+    const { attempt } = outcome;
+    addTo(counters.attempts, attempt.verdict);
+    counters.attemptMs.observe(attempt.durationMs);
+    lane.recent.record(attempt.verdict === "success", attempt.durationMs, nowMono);
+    if (attempt.verdict === "success") {
+      if (flight.attemptCount === 0) counters.deliveryMs.observe(Math.max(0, now - flight.queuedAt));
+    } else {
+      addTo(counters.attemptErrors, attempt.error ?? "status");
+      lane.lastError = { at: now, error: attempt.error ?? `status ${attempt.statusCode ?? "?"}` };
+    }
+    // Of a webhook that is off nothing is held against what it will be when it is switched on.
+    if (isOn(lane.webhook)) this.#judge(lane, flight, outcome, now, nowMono);
+  }
+
+  #judge(lane: Lane, flight: Flight, outcome: Outcome, now: number, nowMono: number): void {
+    const { config, schedule, careful, onBroken, onStateChanged } = this.#deps;
+    const { attempt } = outcome;
+    const transition = this.#recordInBreaker(lane, flight, outcome, now);
+    schedule.changeRamp(lane, () => {
+      if (transition === "closed") rampRecover(lane.ramp, nowMono);
+      // Broken now, it shares the slots of those that have shown nothing yet, so that its probes cannot take all.
+      if (transition === "opened") rampReset(lane.ramp);
+      const max = lane.webhook.concurrencyMax ?? config.delivery.concurrencyMax;
+      if (attempt.verdict === "success") rampSuccess(lane.ramp, max, nowMono);
+      else if (attempt.error === "timeout" && transition !== "opened") rampTimeout(lane.ramp);
+    });
+    if (outcome.retryAfterMs !== null) {
+      lane.holdUntil = Math.max(lane.holdUntil, now + Math.min(outcome.retryAfterMs, HOLD_MAX_MS));
+    }
+    if (attempt.verdict === "gone") onBroken(lane, "gone");
+    const { failingSince } = lane.breaker;
+    if (failingSince !== null && careful.now() - failingSince > config.breaker.disableAfterMs) {
+      onBroken(lane, "failing");
+    }
+    // Written when it opens, probes and closes. A first failure alone is not: there may be one a second.
+    if ((lane.breaker.isOpen || lane.storedState !== null) && stateOf(lane) !== lane.storedState) {
+      onStateChanged(lane);
+    }
+  }
+
+  #recordInBreaker(lane: Lane, flight: Flight, { attempt }: Outcome, now: number): BreakerTransition {
+    switch (attempt.verdict) {
+      case "success":
+        return recordSuccess(lane.breaker);
+      case "retry":
+        return recordFailure(lane.breaker, this.#deps.config.breaker, flight.id, now, this.#deps.random);
+      case "permanent":
+      case "gone":
+      case "blocked":
+        return recordPermanent(lane.breaker, now);
+      case "lost":
+        // hookd's own thread died: that says nothing about the receiver.
+        return null;
+    }
+  }
+}

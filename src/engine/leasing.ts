@@ -1,0 +1,107 @@
+import type { Config } from "../config/config.ts";
+import { formatId, type IdSalt } from "../domain/ids.ts";
+import { Problem } from "../domain/problem.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Leased, LeaseGrant, LeaseWant, Store } from "../store/port.ts";
+import type { CarefulClock } from "./careful-clock.ts";
+import type { Dispatcher } from "./dispatcher.ts";
+import type { Flight, Flights } from "./flights.ts";
+import { isOn } from "./lane.ts";
+import type { Plan, Schedule } from "./schedule.ts";
+import type { EndedFlight } from "./settling.ts";
+
+export interface LeasingDeps {
+  readonly config: Config;
+  readonly store: Store;
+  readonly schedule: Schedule;
+  readonly flights: Flights;
+  readonly dispatcher: Dispatcher;
+  readonly clock: Clock;
+  readonly careful: CarefulClock;
+  readonly salt: IdSalt;
+}
+
+/** Rounds of leasing after one commit. */
+const ROUNDS_MAX = 4;
+const LEASE_GRACE_MS = 30_000;
+
+/** Fills the free slots, lane by lane in turn. The webhook is looked at again here: a change is obeyed. */
+export class Leasing {
+  readonly #deps: LeasingDeps;
+
+  constructor(deps: LeasingDeps) {
+    this.#deps = deps;
+  }
+
+  /** What was leased goes to the dispatcher; what must end without an attempt is put into `ended`. */
+  async lease(ended: EndedFlight[]): Promise<void> {
+    const { schedule, clock } = this.#deps;
+    schedule.wake(clock.now(), clock.mono());
+    for (let round = 0; round < ROUNDS_MAX; round += 1) {
+      const now = clock.now();
+      const plans = schedule.plan(now, clock.mono());
+      if (plans.length === 0) return;
+      const grants = await this.#grantsOf(plans, now);
+      plans.forEach((plan, index) => {
+        const grant = grants[index];
+        if (!grant) throw new Error(`the store granted ${grants.length} of ${plans.length} wants`);
+        schedule.granted(plan, grant, now, clock.mono());
+        for (const leased of grant.leased) {
+          const end = this.#begin(plan, leased);
+          if (end) ended.push(end);
+        }
+      });
+    }
+  }
+
+  async #grantsOf(plans: readonly Plan[], now: number): Promise<readonly LeaseGrant[]> {
+    const { store, schedule, clock } = this.#deps;
+    try {
+      return await store.lease(plans.map((plan) => this.#wantOf(plan, now)));
+    } catch (error) {
+      if (error instanceof Problem) for (const plan of plans) schedule.refused(plan, now, clock.mono());
+      throw error;
+    }
+  }
+
+  #wantOf({ lane, status, limit }: Plan, now: number): LeaseWant {
+    const { flights, config } = this.#deps;
+    return {
+      webhookId: lane.webhookId,
+      status,
+      limit,
+      dueBy: now,
+      firstToken: flights.takeTokens(limit),
+      until: now + (lane.webhook.timeoutMs ?? config.delivery.timeoutMs) + LEASE_GRACE_MS,
+    };
+  }
+
+  #begin(plan: Plan, leased: Leased): EndedFlight | null {
+    const { dispatcher, flights, careful, config } = this.#deps;
+    const { lane } = plan;
+    const flight: Flight = {
+      id: leased.id,
+      token: leased.token,
+      lane,
+      event: leased.event,
+      eventUid: leased.uid ?? formatId("evt", leased.event, this.#deps.salt),
+      eventId: leased.eventId,
+      userId: leased.userId,
+      attemptCount: leased.attemptCount,
+      roundStart: leased.roundStart,
+      queuedAt: leased.queuedAt,
+      isRetry: plan.status === "retrying",
+      sender: dispatcher.senderOf(lane),
+      isCancelRequested: false,
+      isSettling: false,
+    };
+    const isExpired = careful.now() - leased.queuedAt > config.delivery.ageMaxMs;
+    const reason = !isOn(lane.webhook) ? "disabled" : isExpired ? "expired" : null;
+    if (reason === null) {
+      dispatcher.add(flight, leased.contentType, leased.payload);
+      return null;
+    }
+    flights.add(flight);
+    return { flight, reason };
+  }
+}

@@ -1,0 +1,81 @@
+import { expect, test } from "vitest";
+import { setup } from "../support/engine-world.ts";
+import { HANGS } from "../support/scripted-sender.ts";
+
+test("a fresh delivery goes from the commit to its sender, without a read", async () => {
+  const world = await setup();
+  const webhook = await world.webhook();
+  const id = await world.publishOne(webhook);
+  expect(world.order()).toEqual([id]);
+  await world.advance(10);
+  expect(world.tap.leases).toEqual([]);
+  expect(await world.fate(id)).toBe("success");
+  expect(await world.counter("hookd_deliveries_handed_off_total")).toBe(1);
+});
+
+test("what its lane has no room for waits, and goes when an attempt ends", async () => {
+  const world = await setup();
+  const webhook = await world.webhook({}, { afterMs: 100 });
+  const ids = await world.publish(webhook, 3);
+  expect(world.order()).toEqual(ids.slice(0, 2));
+  await world.advance(99);
+  expect(world.receivers.attempts).toHaveLength(2);
+  await world.advance(1);
+  expect(world.order()).toEqual(ids);
+  expect(world.tap.leases.flat().map(({ status }) => status)).toEqual(["pending"]);
+  await world.advance(200);
+  expect(await world.tally(ids)).toEqual({ success: 3 });
+});
+
+test("a fresh delivery does not overtake older ones of its lane", async () => {
+  const world = await setup();
+  const webhook = await world.webhook({ concurrencyMax: 1 }, { afterMs: 100 });
+  const ids = await world.publish(webhook, 3);
+  await world.advance(100);
+  ids.push(await world.publishOne(webhook));
+  await world.advance(1_000);
+  expect(world.order()).toEqual(ids);
+});
+
+test("a retry that is due goes before what came later", async () => {
+  const world = await setup({ config: { "retry.jitter": 0, "retry.schedule": ["1s"] } });
+  const webhook = await world.webhook({ concurrencyMax: 1 });
+  let failures = 1;
+  world.receivers.set(webhook.id, () => {
+    failures -= 1;
+    return failures < 0 ? { afterMs: 10 } : { afterMs: 10, status: 500 };
+  });
+  const first = await world.publishOne(webhook);
+  await world.advance(500);
+  world.receivers.set(webhook.id, { afterMs: 600 });
+  const second = await world.publishOne(webhook);
+  await world.advance(550);
+  const third = await world.publishOne(webhook);
+  await world.advance(3_000);
+  expect(world.order()).toEqual([first, second, first, third]);
+});
+
+test("oldest due goes first, whichever of the two queues it is in", async () => {
+  const world = await setup({ config: { "retry.jitter": 0, "retry.schedule": ["10s"] } });
+  const webhook = await world.webhook({}, { status: 500 });
+  const old = await world.publish(webhook, 2);
+  await world.advance(5_000);
+  await world.call(world.director.updateWebhook(webhook.id, { isPaused: true }));
+  const before = await world.publish(webhook, 2);
+  await world.advance(10_000);
+  const after = await world.publish(webhook, 2);
+  world.receivers.set(webhook.id, { afterMs: 5 });
+  await world.call(world.director.updateWebhook(webhook.id, { isPaused: false, concurrencyMax: 1 }));
+  await world.advance(1_000);
+  expect(world.order().slice(2)).toEqual([...before, ...old, ...after]);
+});
+
+test("a lane that hangs does not hold up another's handoff", async () => {
+  const world = await setup();
+  const broken = await world.webhook({}, HANGS);
+  const healthy = await world.webhook();
+  await world.publish(broken, 10);
+  await world.publish(healthy, 2);
+  await world.advance(5);
+  expect(world.receivers.of(healthy.id)).toHaveLength(2);
+});

@@ -1,0 +1,133 @@
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import Database from "better-sqlite3";
+import { expect, onTestFinished, test } from "vitest";
+import { openDatabase } from "../../src/store/sqlite/database.ts";
+import { MIGRATIONS, migrate } from "../../src/store/sqlite/migrations.ts";
+import { type SqliteAdapter, sqliteAdapter } from "./sqlite-adapter.ts";
+import { expectSound } from "./tally-check.ts";
+import { FAR, testClock, World } from "./world.ts";
+
+function setup(): SqliteAdapter {
+  const adapter = sqliteAdapter();
+  onTestFinished(() => adapter.cleanup());
+  return adapter;
+}
+
+test("a commit is as durable as SQLite can make it, and stays so over every kind of write", async () => {
+  const adapter = setup();
+  const world = await World.open(adapter);
+  const hook = await world.webhook();
+  await world.publish({ webhooks: [hook], token: 3 });
+  await world.settleDown();
+  const read = (name: string) => adapter.db.pragma(name, { simple: true });
+  expect(read("synchronous")).toBe(2);
+  expect(read("journal_mode")).toBe("wal");
+  expect(read("locking_mode")).toBe("exclusive");
+  expect(read("mmap_size")).toBe(0);
+  expect(read("page_size")).toBe(16_384);
+});
+
+test("a second hookd on the same file is refused, in this process and in another, and the first is unharmed", async () => {
+  const adapter = setup();
+  const world = await World.open(adapter);
+  const hook = await world.webhook();
+  await world.publish({ webhooks: [hook] });
+  const clear = /another hookd is running on .*hookd\.db\. Stop it first/;
+  await expect(adapter.at(adapter.dataDir, testClock()).open()).rejects.toThrow(clear);
+  const module = new URL("../../src/store/sqlite/database.ts", import.meta.url).href;
+  const path = join(adapter.dataDir, "hookd.db");
+  const script = `const { openDatabase } = await import(${JSON.stringify(module)}); openDatabase(${JSON.stringify(path)});`;
+  const child = spawnSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8" });
+  expect(child.stderr).toMatch(clear);
+  expect(child.status).toBe(1);
+  await world.publish({ webhooks: [hook] });
+  expect((await world.lease(hook.id)).leased).toHaveLength(2);
+  await world.crash();
+  expect(await world.list()).toHaveLength(2);
+});
+
+test("a file of a newer hookd is refused, and not changed", async () => {
+  const adapter = setup();
+  const world = await World.open(adapter);
+  await world.webhook();
+  await world.store.close();
+  const path = join(adapter.dataDir, "hookd.db");
+  const db = new Database(path);
+  db.pragma(`user_version = ${MIGRATIONS.length + 1}`);
+  db.close();
+  const before = readFileSync(path);
+  await expect(adapter.create(testClock()).open()).rejects.toThrow(/written by a newer hookd \(schema 2/);
+  expect(readFileSync(path).equals(before)).toBe(true);
+});
+
+test("a file that is no database is refused, and not changed", async () => {
+  const adapter = setup();
+  mkdirSync(adapter.dataDir, { recursive: true });
+  const path = join(adapter.dataDir, "hookd.db");
+  for (const bytes of [
+    Buffer.from("not a database, but somebody's notes\n".repeat(500)),
+    Buffer.alloc(20_000, 7),
+  ]) {
+    writeFileSync(path, bytes);
+    await expect(adapter.create(testClock()).open()).rejects.toThrow(/is not a database that can be read/);
+    expect(readFileSync(path).equals(bytes)).toBe(true);
+  }
+});
+
+test("a migration that was killed in the middle is repeated", () => {
+  const adapter = setup();
+  const path = join(adapter.root, "a", "hookd.db");
+  mkdirSync(join(adapter.root, "a"));
+  const db = new Database(path);
+  db.pragma("locking_mode = EXCLUSIVE");
+  db.pragma("journal_mode = WAL");
+  // So small a cache that the half-done step reaches the file.
+  db.pragma("cache_size = 1");
+  db.exec("begin immediate");
+  db.exec(MIGRATIONS[0]!);
+  cpSync(join(adapter.root, "a"), join(adapter.root, "b"), { recursive: true });
+  db.exec("rollback");
+  db.close();
+  const copy = openDatabase(join(adapter.root, "b", "hookd.db"));
+  expect(copy.pragma("user_version", { simple: true })).toBe(MIGRATIONS.length);
+  expectSound(copy);
+  copy.close();
+});
+
+test("a migration that fails leaves the version before it, with nothing of its own", () => {
+  const adapter = setup();
+  const path = join(adapter.root, "hookd.db");
+  const db = openDatabase(path);
+  const step = "create table extra(a integer) strict;";
+  expect(() =>
+    migrate(db, path, [...MIGRATIONS, step, `${step} insert into nothing_such values (1);`]),
+  ).toThrow();
+  expect(db.pragma("user_version", { simple: true })).toBe(MIGRATIONS.length + 1);
+  const tables = db.prepare("select count(*) from sqlite_schema where name = 'extra'").pluck();
+  expect(tables.get()).toBe(1);
+  migrate(db, path, [...MIGRATIONS, step, "insert into extra values (1);"]);
+  expect(db.prepare("select a from extra").pluck().all()).toEqual([1]);
+  expect(db.pragma("user_version", { simple: true })).toBe(MIGRATIONS.length + 2);
+  db.close();
+});
+
+test("a parked lane of many folds is leased in full, after releases and outcomes too", async () => {
+  const adapter = setup();
+  const world = await World.open(adapter);
+  const hook = await world.webhook();
+  for (let round = 0; round < 20; round += 1) {
+    await world.commit({ appends: Array.from({ length: 100 }, () => world.event({ webhooks: [hook] })) });
+    await world.settleDown();
+    expect(world.store.stats().unfolded).toBe(0);
+  }
+  const { leased } = await world.lease(hook.id, { limit: 1_500, dueBy: FAR });
+  await world.store.release(leased.slice(500));
+  await world.commit({ settlements: leased.slice(0, 500).map((one) => world.settlement(one)) });
+  expect(world.store.stats().unfolded).toBe(500);
+  await world.settleDown();
+  expect(world.store.stats().unfolded).toBe(0);
+  expect((await world.lease(hook.id, { limit: 2_000, dueBy: FAR })).leased).toHaveLength(1_500);
+  expect(await world.store.maintain()).toBe(false);
+});
