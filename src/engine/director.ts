@@ -44,6 +44,7 @@ import type {
 } from "./port.ts";
 import { Samples } from "./samples.ts";
 import { Schedule } from "./schedule.ts";
+import { senderOf } from "./target.ts";
 import { WebhookCache } from "./webhook-cache.ts";
 import { WebhookControl } from "./webhook-control.ts";
 
@@ -62,6 +63,8 @@ export interface DirectorDeps {
   readonly onFatal: (error: unknown) => void;
   /** The wall clock is right, however far it is from when hookd last ran. */
   readonly acceptClock?: boolean;
+  /** Looks at the open store before anything is sent; what it throws ends the start. */
+  readonly admit?: () => Promise<void>;
 }
 
 export interface DirectorLog {
@@ -123,6 +126,7 @@ export class Director implements Engine {
   async start(): Promise<void> {
     const { store, clock } = this.#deps;
     const recovery = await store.open();
+    await this.#deps.admit?.();
     const known = await store.getSetting(WATERMARK);
     this.#careful = new CarefulClock(clock, known === null ? null : Number(known));
     if (this.#deps.acceptClock) this.#careful.accept();
@@ -397,7 +401,7 @@ export class Director implements Engine {
 
   #forgotten(lanes: readonly Lane[]): void {
     for (const lane of lanes) {
-      const sender = this.#deps.senders[lane.webhookId % this.#deps.senders.length];
+      const sender = this.#deps.senders[senderOf(lane.webhookId, this.#deps.senders.length)];
       if (lane.targetVersion !== 0) sender?.dropTarget(lane.webhookId);
     }
   }

@@ -3,7 +3,7 @@ import type { IdSalt } from "../domain/ids.ts";
 import type { Sender, SendOrder } from "../sender/port.ts";
 import type { Flight, Flights } from "./flights.ts";
 import type { Lane } from "./lane.ts";
-import { targetOf } from "./target.ts";
+import { senderOf, targetOf } from "./target.ts";
 
 export interface DispatcherDeps {
   readonly config: Config;
@@ -24,7 +24,7 @@ export class Dispatcher {
 
   /** A lane's attempts all go through one sender: its connections are reused. */
   senderOf(lane: Lane): number {
-    return lane.webhookId % this.#deps.senders.length;
+    return senderOf(lane.webhookId, this.#deps.senders.length);
   }
 
   /** The flight goes with the next batch. */

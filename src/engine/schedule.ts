@@ -69,6 +69,8 @@ export class Schedule {
   readonly #retryMax: number;
   readonly #unprovenMax: number;
   #retriesInFlight = 0;
+  /** A lane that was planned in this pass has more fresh deliveries, and comes back for them. */
+  #hasMoreFresh = false;
   #unprovenInFlight = 0;
 
   constructor(limits: ScheduleLimits) {
@@ -204,6 +206,7 @@ export class Schedule {
   plan(now: number, nowMono: number): Plan[] {
     const plans: Plan[] = [];
     let room = PLANNED_MAX;
+    this.#hasMoreFresh = false;
     while (!this.isStopped && room > 0 && this.inFlight < this.#limits.inFlightMax) {
       if (this.#ready.size === 0) this.#admitHeld(now, nowMono);
       const turn = this.#ready.next();
@@ -216,6 +219,7 @@ export class Schedule {
       if (!plan) continue;
       this.#ready.charge(turn.user, plan.limit);
       for (let slot = 0; slot < plan.limit; slot += 1) this.#begin(lane, plan.status === "retrying");
+      this.#hasMoreFresh ||= this.#hasMoreFreshThan(plan, now);
       room -= plan.limit;
       plans.push(plan);
     }
@@ -326,7 +330,13 @@ export class Schedule {
 
   /** Whether fresh deliveries, or lanes that may have some, wait for the slots that this lane's retries would take. */
   #isFreshWaiting(lane: Lane, now: number): boolean {
-    return this.#ready.size > 0 || (lane.pending > 0 && lane.pendingDueAt <= now);
+    return this.#ready.size > 0 || this.#hasMoreFresh || (lane.pending > 0 && lane.pendingDueAt <= now);
+  }
+
+  #hasMoreFreshThan({ lane, status, limit }: Plan, now: number): boolean {
+    const left = lane.pending - (status === "pending" ? limit : 0);
+    const hasRoom = lane.inFlight < concurrencyOf(lane, this.#limits.concurrencyMax);
+    return left > 0 && lane.pendingDueAt <= now && hasRoom;
   }
 
   #begin(lane: Lane, isRetry: boolean): void {
@@ -351,7 +361,7 @@ export class Schedule {
     while (this.#ready.size === 0 && this.#heldUnproven.size > 0 && !this.#isUnprovenShareUsed()) {
       this.#admitOne(this.#heldUnproven, now, nowMono);
     }
-    while (this.#ready.size === 0 && this.#heldRetries.size > 0) {
+    while (this.#ready.size === 0 && !this.#hasMoreFresh && this.#heldRetries.size > 0) {
       this.#admitOne(this.#heldRetries, now, nowMono);
     }
   }

@@ -89,12 +89,9 @@ export class WebhookControl {
 
   /** hookd itself switches the webhook off. Several attempts may ask for it at once. */
   async disable(id: WebhookId, reason: DisabledReason): Promise<void> {
-    if (!(await this.get(id)).isActive) return;
-    const { before, after } = await this.#change(id, (webhook) => ({
-      ...webhook,
-      isActive: false,
-      disabledReason: webhook.isActive ? reason : webhook.disabledReason,
-    }));
+    const { before, after } = await this.#change(id, (webhook) =>
+      webhook.isActive ? { ...webhook, isActive: false, disabledReason: reason } : null,
+    );
     if (before.isActive) await this.#endOpen(after);
   }
 
@@ -104,14 +101,17 @@ export class WebhookControl {
     await this.#endOpen(after);
   }
 
+  /** `change` gives null where nothing is to be changed. */
   async #change(
     id: WebhookId,
-    change: (webhook: Webhook) => Webhook,
+    change: (webhook: Webhook) => Webhook | null,
   ): Promise<{ before: Webhook; after: Webhook }> {
     const { store, clock, onChanged } = this.#deps;
     for (let attempt = 0; attempt < TRIES_MAX; attempt += 1) {
       const before = await this.get(id);
-      const after = { ...change(before), updatedAt: clock.now(), version: before.version + 1 };
+      const changed = change(before);
+      if (!changed) return { before, after: before };
+      const after = { ...changed, updatedAt: clock.now(), version: before.version + 1 };
       if (await store.updateWebhook(after)) {
         onChanged(after);
         return { before, after };

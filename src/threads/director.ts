@@ -35,6 +35,7 @@ const director = new Director({
   timers: systemTimers,
   random: Math.random,
   acceptClock: data.acceptClock,
+  admit: checkKey,
   log: attemptLog(log, config.log.sampleSuccess, Math.random, () => director.salt),
   onFatal: (error) => {
     // Nothing may be acknowledged any more: the supervisor ends the process, and the next start recovers.
@@ -80,7 +81,6 @@ start().catch((error: unknown) => {
 
 async function start(): Promise<void> {
   await director.start();
-  await checkKey();
   director.onWebhookChanged((userId) => post({ kind: "webhook", userId }));
   knownRefusal = null;
   post({ kind: "ready", salt: director.salt });
@@ -132,7 +132,8 @@ async function answerCall(call: number, method: CallName, args: readonly unknown
   } catch (error) {
     // One odd call must not end the thread that delivers for everybody; a disk that failed must.
     if (isStoreFailure(error)) throw error;
-    if (!(error instanceof Problem)) log.error({ err: error, method }, "a call failed: this is a bug, please report it");
+    if (!(error instanceof Problem))
+      log.error({ err: error, method }, "a call failed: this is a bug, please report it");
     const problem = error instanceof Problem ? error : new Problem("internal", "hookd failed: see its log");
     post({ kind: "threw", call, problem: problemValue(problem) });
   }

@@ -151,7 +151,9 @@ class EngineClient {
 }
 
 function stopping(): Problem {
-  return new Problem("shutting_down", "hookd is stopping; try again when it is back", { retryAfterSeconds: 5 });
+  return new Problem("shutting_down", "hookd is stopping; try again when it is back", {
+    retryAfterSeconds: 5,
+  });
 }
 
 const CALLS: readonly CallName[] = [

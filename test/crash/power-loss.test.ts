@@ -1,7 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import Database from "better-sqlite3";
 import { expect, test } from "vitest";
 import { uidKey } from "../../src/domain/dedupe.ts";
@@ -10,15 +9,25 @@ import { createSqliteStore } from "../../src/store/sqlite/sqlite-store.ts";
 import { startDaemon } from "../support/daemon.ts";
 import { Ledger } from "../support/ledger.ts";
 import { Publisher } from "../support/publisher.ts";
-import { temporaryDirectory } from "../support/world.ts";
+import { temporaryDirectory, until } from "../support/world.ts";
 import { Disk, readJournal } from "./disk.ts";
-import { addWebhook, IS_GATES, killDaemon, randomFrom, seedOf, startReceivers, webhookName } from "./world.ts";
+import {
+  addWebhook,
+  IS_GATES,
+  killDaemon,
+  randomFrom,
+  seedOf,
+  startReceivers,
+  webhookName,
+} from "./world.ts";
 
 const POINTS = IS_GATES ? 200 : 20;
 const POINTS_PLANTED = IS_GATES ? 40 : 8;
-const LOAD_MS = IS_GATES ? 6_000 : 2_500;
+/** Accepted while the shim looks on; their 20 kB each fill the log, so that there are checkpoints. */
+const EVENTS = IS_GATES ? 5_000 : 1_500;
+const FILLER_BYTES = 20_000;
 /** Of the points beside the key files' records, where a daemon is started on what is left. */
-const STARTS_MAX = IS_GATES ? 40 : 6;
+const STARTS_MAX = IS_GATES ? 40 : 4;
 const PER_SECOND = 700;
 const IN_FLIGHT_MAX = 16;
 const USER = "acme";
@@ -40,31 +49,27 @@ interface Damage {
   worst: number;
 }
 
-test(
-  `the power fails at ${POINTS} random moments: no acknowledged event is lost, and no file is corrupt`,
-  { timeout: 120_000 + POINTS * 3_000 },
-  async () => {
-    const random = randomFrom(seedOf("power loss"));
-    const recording = await record({});
-    expect(recording.checkpointed).toBeGreaterThan(0);
-    const damage = await crashAt(recording, randomPoints(recording, POINTS, random), random);
-    expect(damage).toEqual({ lost: 0, corrupt: 0, worst: 0 });
-    await startAt(recording, random);
-  },
-);
+test(`the power fails at ${POINTS} random moments: no acknowledged event is lost, and no file is corrupt`, {
+  timeout: 120_000 + POINTS * 3_000,
+}, async () => {
+  const random = randomFrom(seedOf("power loss"));
+  const recording = await record({});
+  expect(recording.checkpointed).toBeGreaterThan(100);
+  const damage = await crashAt(recording, randomPoints(recording, POINTS, random), random);
+  expect(damage).toEqual({ lost: 0, corrupt: 0, worst: 0 });
+  await startAt(recording, random);
+});
 
-test(
-  "with synchronous=NORMAL planted the same loses events: the test above can fail",
-  { timeout: 120_000 + POINTS * 3_000 },
-  async () => {
-    const random = randomFrom(seedOf("power loss, planted"));
-    const plant = new URL("./plant-normal.mjs", import.meta.url).pathname;
-    const recording = await record({ NODE_OPTIONS: `--import=${plant}` });
-    const damage = await crashAt(recording, randomPoints(recording, POINTS_PLANTED, random), random);
-    expect(damage.lost).toBeGreaterThan(0);
-    expect(damage.corrupt).toBe(0);
-  },
-);
+test("with synchronous=NORMAL planted the same loses events: the test above can fail", {
+  timeout: 120_000 + POINTS * 3_000,
+}, async () => {
+  const random = randomFrom(seedOf("power loss, planted"));
+  const plant = new URL("./plant-normal.mjs", import.meta.url).pathname;
+  const recording = await record({ NODE_OPTIONS: `--import=${plant}` });
+  const damage = await crashAt(recording, randomPoints(recording, POINTS_PLANTED, random), random);
+  expect(damage.lost).toBeGreaterThan(0);
+  expect(damage.corrupt).toBe(0);
+});
 
 /** A daemon under the shim, from its first start on, with a load. */
 async function record(env: Record<string, string>): Promise<Recording> {
@@ -81,7 +86,8 @@ async function record(env: Record<string, string>): Promise<Recording> {
     dataDir,
     env: { ...env, LD_PRELOAD: library, SHIM_DIR: dataDir, SHIM_JOURNAL: journal },
   });
-  for (let index = 0; index < WEBHOOKS; index += 1) await addWebhook(daemon, receivers, USER, `event.${index}`);
+  for (let index = 0; index < WEBHOOKS; index += 1)
+    await addWebhook(daemon, receivers, USER, `event.${index}`);
   const publisher = new Publisher({
     server: daemon.server,
     key: daemon.key,
@@ -90,13 +96,13 @@ async function record(env: Record<string, string>): Promise<Recording> {
     ledger,
     make: (n) => {
       const eventId = `event.${n % WEBHOOKS}`;
-      const payload = `{"uid":"p${n}","filler":"${"x".repeat(6_000)}"}`;
+      const payload = `{"uid":"p${n}","filler":"${"x".repeat(FILLER_BYTES)}"}`;
       return { uid: `p${n}`, userId: USER, eventId, webhook: webhookName(USER, eventId), payload };
     },
   });
   publisher.start();
-  await sleep(LOAD_MS);
-  await killDaemon(daemon);
+  await until(`${EVENTS} were accepted`, () => publisher.acknowledged >= EVENTS, 60_000);
+  await killDaemon(daemon, receivers);
   publisher.stop();
 
   let records = 0;
@@ -116,9 +122,8 @@ async function record(env: Record<string, string>): Promise<Recording> {
     `recorded ${records} changes of the disk, ${(statSync(journal).size / 2 ** 20).toFixed(0)} MiB: ` +
       `${seen.size} answers of 202 sent, ${publisher.acknowledged} read, ${checkpointed} pages checkpointed`,
   );
-  // What the publisher read as accepted, the shim saw as sent: no answer slipped by.
-  expect(publisher.acknowledged).toBeGreaterThan(LOAD_MS / 10);
-  expect(seen.size).toBeGreaterThanOrEqual(publisher.acknowledged);
+  // What the publisher read as accepted, the shim saw as sent, but for one between being sent and being written down.
+  expect(seen.size).toBeGreaterThanOrEqual(publisher.acknowledged - 1);
   expect(seen.size).toBeLessThanOrEqual(publisher.acknowledged + IN_FLIGHT_MAX);
   return { journal, records, keyRecords, checkpointed };
 }
@@ -143,7 +148,8 @@ async function eachImage(
     for (; points[next] === record.index; next += 1) {
       const dataDir = join(directory, String(next));
       mkdirSync(dataDir);
-      for (const [name, bytes] of disk.image(random)) writeFileSync(join(dataDir, name), bytes, { mode: 0o600 });
+      for (const [name, bytes] of disk.image(random))
+        writeFileSync(join(dataDir, name), bytes, { mode: 0o600 });
       await look(dataDir, acknowledged, record.index);
       rmSync(dataDir, { recursive: true });
     }
@@ -215,7 +221,9 @@ function inspect(dataDir: string): string {
       )
       .pluck()
       .get();
-    return state === "ok" && missing !== 0 ? `${missing} deliveries of the journal are not in the log` : state;
+    return state === "ok" && missing !== 0
+      ? `${missing} deliveries of the journal are not in the log`
+      : state;
   } finally {
     db.close();
   }
@@ -238,5 +246,7 @@ async function startAt(recording: Recording, random: () => number): Promise<void
       await daemon.kill();
     },
   );
-  console.log(`hookd started after ${points.length} power losses, ${points.length - 1} of them in its first start`);
+  console.log(
+    `hookd started after ${points.length} power losses, ${points.length - 1} of them in its first start`,
+  );
 }

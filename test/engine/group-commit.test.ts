@@ -89,7 +89,9 @@ test("a refused commit answers 503, keeps the outcomes, and goes on by itself wh
   expect(world.director.refusal).toBe("disk_full");
   await world.advance(2_000);
   expect(await world.fates(inFlight)).toEqual(["pending", "pending"]);
-  expect(codeOf((await world.call(world.director.publishMany([world.requestFor(webhook)])))[0])).toBe("disk_full");
+  expect(codeOf((await world.call(world.director.publishMany([world.requestFor(webhook)])))[0])).toBe(
+    "disk_full",
+  );
   empty();
   await world.advance(300);
   expect(world.director.refusal).toBeNull();
@@ -105,11 +107,14 @@ test("a store that refuses is tried four times a second, also with lanes ready a
   const world = await setup();
   const webhook = await world.webhook({ concurrencyMax: 4 }, { afterMs: 10 });
   await world.publish(webhook, 50);
-  fill(world);
+  const empty = fill(world);
   const before = world.tap.calls.length;
   await world.advance(2_000);
   expect(world.tap.calls.slice(before).filter((call) => call === "commit").length).toBeLessThanOrEqual(9);
   expect(world.tap.calls.slice(before).filter((call) => call === "lease")).toEqual([]);
+  empty();
+  await world.advance(1_000);
+  expect(world.receivers.attempts).toHaveLength(50);
 });
 
 test("a probe write that is refused does not undo a commit", async () => {
@@ -147,7 +152,9 @@ test("every event of a commit reaches its webhook, however few the cache holds",
   const webhooks = [await world.webhook(), await world.webhook(), await world.webhook()];
   const requests = webhooks.map((webhook) => world.requestFor(webhook));
   const outcomes = await world.call(world.director.publishMany(requests));
-  expect(outcomes.map((outcome) => (outcome instanceof Problem ? 0 : outcome.deliveryCount))).toEqual([1, 1, 1]);
+  expect(outcomes.map((outcome) => (outcome instanceof Problem ? 0 : outcome.deliveryCount))).toEqual([
+    1, 1, 1,
+  ]);
   await world.advance(10);
   expect(world.receivers.attempts).toHaveLength(3);
 });

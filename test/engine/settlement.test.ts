@@ -6,7 +6,9 @@ import { type Answer, HANGS } from "../support/scripted-sender.ts";
 const NO_JITTER = { "retry.jitter": 0, "retry.schedule": ["10s", "20s"] };
 const MINUTE = 60_000;
 
-async function firstOf(answer: Answer): Promise<{ world: EngineWorld; fate: string; dueInMs: number | null }> {
+async function firstOf(
+  answer: Answer,
+): Promise<{ world: EngineWorld; fate: string; dueInMs: number | null }> {
   const world = await setup({ config: NO_JITTER });
   const webhook = await world.webhook({}, answer);
   const id = await world.publishOne(webhook);
@@ -86,7 +88,9 @@ test("Retry-After holds its delivery as long as it says, and its lane with it", 
   const second = await world.publishOne(webhook);
   await world.advance(59_900);
   expect(world.receivers.attempts).toHaveLength(1);
-  expect(await world.live(webhook.id)).toMatchObject({ parkedUntil: world.receivers.attempts[0]!.at + 60_001 });
+  expect(await world.live(webhook.id)).toMatchObject({
+    parkedUntil: world.receivers.attempts[0]!.at + 60_001,
+  });
   await world.advance(200);
   expect(new Set(world.order().slice(1))).toEqual(new Set([first, second]));
 });
@@ -264,7 +268,10 @@ test("a retry on demand makes a waiting delivery due, leaves a leased one, and r
   await world.advance(10);
   expect(await world.fate(id)).toBe("dead/exhausted");
   world.receivers.set(webhook.id, {});
-  expect(await world.call(world.director.retryDelivery(id))).toMatchObject({ status: "pending", roundStart: 3 });
+  expect(await world.call(world.director.retryDelivery(id))).toMatchObject({
+    status: "pending",
+    roundStart: 3,
+  });
   await world.advance(10);
   expect(await world.delivery(id)).toMatchObject({ status: "success", attemptCount: 4 });
   await expect(world.call(world.director.retryDelivery(id))).rejects.toMatchObject({

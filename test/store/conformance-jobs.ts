@@ -178,6 +178,18 @@ export function jobTests(setup: Setup): void {
     expect((await world.crash()).lanes.map(({ webhookId }) => webhookId)).toEqual([other.id]);
   });
 
+  test("an end job ends what comes back from its attempt while it runs", async () => {
+    const world = await setup();
+    const hook = await world.webhook();
+    await world.delivery(hook, "pending");
+    const leased = await world.leaseOne(hook.id);
+    await world.store.updateWebhook({ ...hook, isActive: false, version: 2 });
+    const job = await world.startJob({ kind: "end", userId: null, webhookId: hook.id });
+    await world.settle(leased, { status: "retrying" });
+    expect(await world.finish(job.id)).toMatchObject({ status: "done", done: 1 });
+    expect(await statusesOf(world, [leased.id])).toEqual(["dead"]);
+  });
+
   test("an end job ends nothing of a webhook that is on again", async () => {
     const world = await setup();
     const hook = await world.webhook();

@@ -206,6 +206,17 @@ export function queueTests(setup: Setup): void {
     expect((await world.lease(hook.id, { ...want, dueBy: FAR })).leased.map(({ id }) => id)).toEqual([late]);
   });
 
+  test("of deliveries due at the same time the one accepted first goes first, wherever it waits", async () => {
+    const world = await setup();
+    const hook = await world.webhook();
+    const ids: DeliveryId[] = [];
+    for (let n = 0; n < 3; n += 1) ids.push(await world.publish({ webhooks: [hook] }));
+    await world.settleDown();
+    const first = await world.leaseOne(hook.id);
+    await world.settle(first, { status: "pending", attempt: null, attemptCount: 0, dueAt: START });
+    expect((await world.lease(hook.id, { limit: 2 })).leased.map(({ id }) => id)).toEqual(ids.slice(0, 2));
+  });
+
   test("one call leases for many lanes, and answers for each", async () => {
     const world = await setup();
     const a = await world.webhook();
@@ -347,8 +358,7 @@ export function queueTests(setup: Setup): void {
     await world.delivery(hook, "success");
     const last = await world.delivery(hook, "dead");
     await world.settleDown();
-    const job = await world.startJob({ kind: "purge", userId: null, select: { ids: [last] } });
-    await world.finish(job.id);
+    expect(await world.pruneAll(world.clock.at, world.clock.at)).toBe(2);
     const { lastSeq } = await world.crash();
     expect(lastSeq).toBeGreaterThanOrEqual(last);
   });

@@ -28,6 +28,7 @@ export function sqliteAdapter(options: { foldSliceRows?: number } = {}): SqliteA
   const root = mkdtempSync(join(tmpdir(), "hookd-store-"));
   const opened: Db[] = [];
   let dataDir = join(root, "0");
+  mkdirSync(dataDir);
   let copies = 0;
   const adapter: SqliteAdapter = {
     root,

@@ -156,3 +156,47 @@ test(`a log that was cut off anywhere leaves a store that is whole, as of an ear
     await store.close();
   }
 }, 60_000);
+
+test("what a job or a command changed stays changed, also when a fold was half done", async () => {
+  const adapter = sqliteAdapter({ foldSliceRows: 1 });
+  onTestFinished(() => adapter.cleanup());
+  const world = await World.open(adapter);
+  const hook = await world.webhook();
+  const old = await world.delivery(hook, "pending");
+  await world.store.updateWebhook({ ...hook, isActive: false, version: 2 });
+  const job = await world.startJob({ kind: "end", userId: null, webhookId: hook.id });
+  const ids = [old];
+  for (let n = 0; n < 4; n += 1) ids.push(await world.delivery(hook, "pending"));
+  world.clock.at += 5_000;
+  expect(await world.store.maintain()).toBe(true);
+  expect(await world.store.maintain()).toBe(true);
+  const { changes } = await world.step(job.id, 100);
+  expect(changes).toMatchObject([{ pending: -1, died: 1 }]);
+  await world.crash();
+  expect(await world.idsOf({ statuses: ["dead"] })).toEqual([old]);
+  expectSound(adapter.db);
+  const late = await world.delivery(hook, "retrying", { dueAt: world.clock.at + 60_000 });
+  world.clock.at += 5_000;
+  await world.store.maintain();
+  expect(await world.store.kill(late, "cancelled", world.clock.at)).toMatchObject({ died: 1 });
+  expect(await world.finish(job.id, 2)).toMatchObject({ done: 5 });
+  await world.crash();
+  expect(await world.list({ statuses: ["dead"] })).toHaveLength(6);
+  expectSound(adapter.db);
+});
+
+test("a uid is known at every point of the fold that writes it", async () => {
+  const adapter = sqliteAdapter({ foldSliceRows: 1 });
+  onTestFinished(() => adapter.cleanup());
+  const world = await World.open(adapter);
+  const hook = await world.webhook();
+  const events = Array.from({ length: 6 }, (_, n) => world.event({ webhooks: [hook], uid: `u-${n}` }));
+  await world.commit({ appends: events });
+  world.clock.at += 5_000;
+  let slices = 0;
+  for (let hasMore = true; hasMore; slices += 1) {
+    hasMore = await world.store.maintain();
+    for (const { dedupe, seq } of events) expect(await world.store.findEvent(dedupe!)).toBe(seq);
+  }
+  expect(slices).toBe(6);
+});

@@ -64,7 +64,6 @@ test("a file of a newer hookd is refused, and not changed", async () => {
 
 test("a file that is no database is refused, and not changed", async () => {
   const adapter = setup();
-  mkdirSync(adapter.dataDir, { recursive: true });
   const path = join(adapter.dataDir, "hookd.db");
   for (const bytes of [
     Buffer.from("not a database, but somebody's notes\n".repeat(500)),

@@ -12,6 +12,7 @@ import type {
   SettledAttempt,
   WebhookFields,
 } from "../../src/engine/port.ts";
+import type { Clock } from "../../src/lib/clock.ts";
 import { steadyClock } from "../../src/lib/steady-clock.ts";
 import { MemoryDisk } from "../../src/store/memory/disk.ts";
 import { createMemoryStore } from "../../src/store/memory/memory-store.ts";
@@ -58,6 +59,8 @@ export class EngineWorld {
   readonly settled: SettledAttempt[] = [];
   readonly warnings: string[] = [];
   readonly fatal: unknown[] = [];
+  /** The director's own. */
+  clock!: Clock;
   director!: Director;
   tap!: StoreTap;
   senders: ScriptedSender[] = [];
@@ -76,6 +79,7 @@ export class EngineWorld {
   async start(acceptClock = false): Promise<void> {
     const { config, time, receivers } = this;
     const clock = steadyClock(time);
+    this.clock = clock;
     const { dedupeWindowMs } = config.limits;
     this.tap = tapStore(createMemoryStore({ disk: this.disk, clock, dedupeWindowMs }));
     this.senders = Array.from(

@@ -62,7 +62,8 @@ export class FakeTime implements Clock, Timers {
   async settle(): Promise<void> {
     let quiet = 0;
     for (let turn = 0; quiet < QUIET_TURNS; turn += 1) {
-      if (turn > TURNS_MAX) throw new Error(`never quiet: something asks for turn after turn at ${this.now()}`);
+      if (turn > TURNS_MAX)
+        throw new Error(`never quiet: something asks for turn after turn at ${this.now()}`);
       const callbacks = this.#soon;
       this.#soon = [];
       for (const callback of callbacks) callback();

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Ledger, lineOf, unexplained } from "./ledger.ts";
+import { Ledger, lineOf, oldestOf, unexplained } from "./ledger.ts";
 
 function copy(uid: string, webhook: string, atMono: number, isAccepted = true) {
   return { uid, webhook, attempt: 1, atMono, isAccepted };
@@ -64,6 +64,24 @@ test("a kill explains a duplicate whose earlier copy came shortly before it, and
   const others = [duplicate(8_999, 11_000), duplicate(10_101, 11_000), duplicate(9_500, 9_900)];
   expect(unexplained([...explained, ...others], kills, 1_000)).toEqual(others);
   expect(unexplained(explained, [], 1_000)).toEqual(explained);
+});
+
+test("how long before its kill an earlier copy came is told, for the one that came earliest", () => {
+  const ledger = new Ledger();
+  const kills = [
+    { atMono: 1_000, endMono: 1_100 },
+    { atMono: 5_000, endMono: 5_100 },
+  ];
+  for (const [uid, earlierAt, at] of [
+    ["a", 900, 2_000],
+    ["b", 4_700, 6_000],
+    ["c", 1_050, 2_000],
+  ] as const) {
+    ledger.received(copy(uid, "w", earlierAt));
+    ledger.received(copy(uid, "w", at));
+  }
+  expect(oldestOf(ledger.report(), kills)).toBe("earlier copies 300 ms before a kill at most");
+  expect(oldestOf(new Ledger().report(), kills)).toBe("no duplicates");
 });
 
 test("the ledger is told in one line", () => {

@@ -21,7 +21,7 @@ export interface Duplicate {
   readonly earlierAtMono: number;
 }
 
-/** From the signal to the last moment at which something that the process had sent may still have come. */
+/** From the signal to the moment when the receivers had read all that the process had sent. */
 export interface Kill {
   readonly atMono: number;
   readonly endMono: number;
@@ -92,7 +92,8 @@ export class Ledger {
     const entries = [...this.#entries];
     const namesOf = (filter: (entry: Entry) => boolean) =>
       entries.filter(([, entry]) => filter(entry)).map(([name]) => name);
-    const countOf = (filter: (entry: Entry) => boolean) => entries.filter(([, entry]) => filter(entry)).length;
+    const countOf = (filter: (entry: Entry) => boolean) =>
+      entries.filter(([, entry]) => filter(entry)).length;
     return {
       attempted: countOf((entry) => entry.isAttempted),
       acknowledged: countOf((entry) => entry.isAcknowledged),
@@ -131,6 +132,18 @@ export function unexplained(
           duplicate.atMono >= kill.atMono,
       ),
   );
+}
+
+/** How close to its kill the earlier copy of a duplicate came, at the furthest. For the test's output. */
+export function oldestOf({ duplicates }: Report, kills: readonly Kill[]): string {
+  const agesMs = duplicates.map(({ earlierAtMono }) =>
+    Math.min(
+      ...kills.filter((kill) => earlierAtMono <= kill.endMono).map((kill) => kill.atMono - earlierAtMono),
+    ),
+  );
+  return agesMs.length === 0
+    ? ""
+    : `earlier copies ${Math.max(...agesMs).toFixed(0)} ms before a kill at most`;
 }
 
 /** One line for the test's output. */

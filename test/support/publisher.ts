@@ -158,7 +158,8 @@ export class Publisher {
     const { ledger } = this.#options;
     if (status !== 202) {
       this.refused += 1;
-      if (status !== 503 && status !== 429) this.problems.push(`${post.uid}: ${status} ${text.slice(0, 200)}`);
+      if (status !== 503 && status !== 429)
+        this.problems.push(`${post.uid}: ${status} ${text.slice(0, 200)}`);
       this.#blockedUntilMono = performance.now() + BUSY_PAUSE_MS;
       this.#again.push({ post, count: count + 1 });
       return;
@@ -167,7 +168,8 @@ export class Publisher {
     ledger.acknowledged(post.uid, post.webhook);
     const isDuplicate = text.includes('"duplicate":true');
     if (!text.includes('"delivery_count":1')) this.problems.push(`${post.uid}: no delivery: ${text}`);
-    if (isDuplicate && count === 0) this.problems.push(`${post.uid} was new, and called a duplicate: ${text}`);
+    if (isDuplicate && count === 0)
+      this.problems.push(`${post.uid} was new, and called a duplicate: ${text}`);
     // What a receiver had when this try was sent was stored before it: the try must have found it.
     const acceptedAt = ledger.acceptedAt(post.uid, post.webhook);
     if (!isDuplicate && acceptedAt !== null && acceptedAt < sentMono) {

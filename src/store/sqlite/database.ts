@@ -18,7 +18,6 @@ const CACHE_KIB = 131_072;
  * out, and keeps SQLite from mapping a `-shm` file, which dies with SIGBUS on a full disk.
  */
 export function openDatabase(path: string): Db {
-
   let db: Db;
   try {
     db = new Database(path, { timeout: 0 });

@@ -78,6 +78,8 @@ const FOLD_SLICE_MIN = 64;
 /** A quiet moment's slice: about 3 ms. */
 const FOLD_SLICE_IDLE = 500;
 const DELIVERY_REFS_MAX = 100;
+/** A delivery that changes again during each of so many folds is busy: a command on it is refused as if it were leased. */
+const FOLDS_PER_CHANGE_MAX = 4;
 const FORGOTTEN_PER_SLICE = 2_000;
 
 export function createSqliteStore(options: SqliteOptions): Store {
@@ -512,7 +514,9 @@ class SqliteStore implements Store {
 
   /** A single delivery is changed in the log, so what is hot of it goes there first; a leased one stays as it is. */
   async #changeInLog(id: DeliveryId, change: () => LaneChange | null): Promise<LaneChange | null> {
-    for (let row = this.#hot.rows.get(id); row && row.token === 0; row = this.#hot.rows.get(id)) {
+    for (let folds = 0; folds < FOLDS_PER_CHANGE_MAX; folds += 1) {
+      const row = this.#hot.rows.get(id);
+      if (row?.token !== 0) break;
       await this.#foldAll();
     }
     return this.#transaction(change);

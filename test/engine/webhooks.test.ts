@@ -1,0 +1,281 @@
+import { expect, test } from "vitest";
+import { setup } from "../support/engine-world.ts";
+import { HANGS } from "../support/scripted-sender.ts";
+
+const SECOND = 1_000;
+const MINUTE = 60_000;
+const NO_JITTER = { "retry.jitter": 0, "retry.schedule": ["10s", "20s"] };
+
+test("a webhook that is switched off ends what is open and what comes; on again with a replay, all is delivered", async () => {
+  const world = await setup({ config: NO_JITTER });
+  const webhook = await world.webhook({}, { status: 500 });
+  const ids = await world.publish(webhook, 20);
+  await world.advance(SECOND);
+  await world.call(world.director.updateWebhook(webhook.id, { isActive: false }));
+  ids.push(...(await world.publish(webhook, 5)));
+  await world.advance(SECOND);
+  expect(await world.tally(ids)).toEqual({ "dead/disabled": 25 });
+  expect(await world.counter('hookd_deliveries_dead_total{reason="disabled"}')).toBe(25);
+  const attempts = world.receivers.attempts.length;
+  world.receivers.set(webhook.id, {});
+  await world.call(world.director.updateWebhook(webhook.id, { isActive: true, replayDisabled: true }));
+  await world.advance(SECOND);
+  expect(await world.tally(ids)).toEqual({ success: 25 });
+  expect(world.receivers.attempts.length).toBe(attempts + 25);
+});
+
+test("switching on resets the breaker and what is held against the receiver", async () => {
+  const world = await setup({ config: NO_JITTER });
+  const webhook = await world.webhook({}, { status: 503, retryAfterMs: 200_000 });
+  await world.publish(webhook, 8);
+  await world.advance(15 * MINUTE);
+  expect(world.disk.laneStates.size).toBe(1);
+  await world.call(world.director.updateWebhook(webhook.id, { isActive: false }));
+  await world.advance(SECOND);
+  expect(world.disk.laneStates.size).toBe(0);
+  world.receivers.set(webhook.id, {});
+  await world.call(world.director.updateWebhook(webhook.id, { isActive: true }));
+  const id = await world.publishOne(webhook);
+  await world.advance(10);
+  expect(await world.fate(id)).toBe("success");
+  expect(await world.live(webhook.id)).toMatchObject({ breaker: "closed", parkedUntil: null });
+});
+
+test("a lane whose webhook is off sends nothing, whatever a restart finds in it", async () => {
+  const world = await setup({ config: NO_JITTER });
+  const webhook = await world.webhook({}, { status: 500 });
+  const ids = await world.publish(webhook, 8);
+  await world.advance(SECOND);
+  world.tap.fault = (method) => (method === "insertJob" ? new Promise(() => undefined) : null);
+  const attempts = world.receivers.attempts.length;
+  // Off on disk, but the job that ends what is open was never made: the process died in between.
+  const before = world.disk.webhooks.get(webhook.id)!;
+  world.crash();
+  world.disk.webhooks.set(webhook.id, { ...before, isActive: false, disabledReason: "user", version: 2 });
+  await world.restart();
+  await world.advance(MINUTE);
+  expect(world.receivers.attempts).toHaveLength(attempts);
+  expect(await world.tally(ids)).toEqual({ "dead/disabled": 8 });
+});
+
+test("a deleted webhook's deliveries end as disabled and stay listed under its tombstone", async () => {
+  const world = await setup({ config: NO_JITTER });
+  const webhook = await world.webhook({}, { status: 500 });
+  const ids = await world.publish(webhook, 3);
+  await world.advance(SECOND);
+  await world.call(world.director.deleteWebhook(webhook.id));
+  await world.advance(SECOND);
+  expect(await world.tally(ids)).toEqual({ "dead/disabled": 3 });
+  const [tombstone] = await world.call(world.director.getWebhooks([webhook.id]));
+  expect(tombstone).toMatchObject({ isActive: false });
+  expect(tombstone!.deletedAt).not.toBeNull();
+  await expect(world.call(world.director.updateWebhook(webhook.id, {}))).rejects.toMatchObject({
+    code: "not_found",
+  });
+  expect(await world.fate(await world.publishOne(webhook))).toBe("dead/disabled");
+});
+
+test("a change of the webhook takes effect with the next attempt, also of what was accepted before", async () => {
+  const world = await setup({ config: NO_JITTER });
+  const webhook = await world.webhook({ timeoutMs: 2_000 }, { status: 500 });
+  await world.publish(webhook, 1);
+  await world.advance(SECOND);
+  await world.call(world.director.updateWebhook(webhook.id, { timeoutMs: 3_000 }));
+  await world.advance(MINUTE);
+  expect(world.receivers.attempts.map(({ target }) => target.timeoutMs)).toEqual([2_000, 3_000, 3_000]);
+});
+
+test("a retry policy that was changed holds for the next failure", async () => {
+  const world = await setup({ config: NO_JITTER });
+  const webhook = await world.webhook({}, { status: 500 });
+  const id = await world.publishOne(webhook);
+  await world.advance(SECOND);
+  await world.call(world.director.updateWebhook(webhook.id, { retry: { kind: "list", delaysMs: [1_000] } }));
+  await world.advance(MINUTE);
+  expect(world.receivers.attempts).toHaveLength(2);
+  expect(await world.fate(id)).toBe("dead/exhausted");
+});
+
+test("nothing but failure for disable_after switches a webhook off", async () => {
+  const world = await setup({
+    config: {
+      "retry.jitter": 0,
+      "retry.schedule": ["10m", "10m", "10m", "10m", "10m", "10m", "10m"],
+      "breaker.disable_after": "30m",
+    },
+  });
+  const webhook = await world.webhook({}, { status: 500 });
+  const id = await world.publishOne(webhook);
+  await world.advance(25 * MINUTE);
+  expect(await world.fate(id)).toBe("retrying");
+  await world.advance(10 * MINUTE);
+  await world.advance(10 * MINUTE);
+  const [after] = await world.call(world.director.getWebhooks([webhook.id]));
+  expect(after).toMatchObject({ isActive: false, disabledReason: "failing" });
+  expect(await world.fate(id)).toBe("dead/disabled");
+});
+
+test("a success in between starts that clock anew, also over a crash", async () => {
+  const world = await setup({
+    config: {
+      "retry.jitter": 0,
+      "retry.schedule": ["20m"],
+      "breaker.disable_after": "30m",
+      "breaker.consecutive": 2,
+    },
+  });
+  const webhook = await world.webhook({}, { status: 500 });
+  await world.publish(webhook, 2);
+  await world.advance(MINUTE);
+  expect(world.disk.laneStates.size).toBe(1);
+  world.receivers.set(webhook.id, { status: 404 });
+  await world.publish(webhook, 1);
+  await world.advance(2 * MINUTE);
+  // Closed by an answer that is no success: the clock still runs, and is stored.
+  expect(world.disk.laneStates.size).toBe(1);
+  world.receivers.set(webhook.id, {});
+  await world.publish(webhook, 1);
+  await world.advance(MINUTE);
+  expect(world.disk.laneStates.size).toBe(0);
+  world.crash();
+  await world.restart();
+  await world.advance(40 * MINUTE);
+  world.receivers.set(webhook.id, { status: 500 });
+  await world.publish(webhook, 1);
+  await world.advance(MINUTE);
+  const [after] = await world.call(world.director.getWebhooks([webhook.id]));
+  expect(after).toMatchObject({ isActive: true });
+});
+
+test("what is open for longer than age_max expires, also in a lane that is paused or broken", async () => {
+  const world = await setup({
+    config: { ...NO_JITTER, "delivery.age_max": "10m", "retry.schedule": ["5m", "1h"] },
+  });
+  const paused = await world.webhook();
+  const broken = await world.webhook({}, { status: 500 });
+  await world.call(world.director.updateWebhook(paused.id, { isPaused: true }));
+  const ids = [...(await world.publish(paused, 3)), ...(await world.publish(broken, 8))];
+  await world.advance(9 * MINUTE);
+  const young = await world.publishOne(paused);
+  expect(await world.counter('hookd_deliveries_dead_total{reason="expired"}')).toBe(0);
+  await world.advance(2 * MINUTE);
+  expect(await world.tally(ids)).toMatchObject({ "dead/expired": expect.any(Number) });
+  await world.advance(61 * MINUTE);
+  expect(await world.tally(ids)).toEqual({ "dead/expired": 11 });
+  expect(await world.fate(young)).toBe("dead/expired");
+  expect(await world.counter('hookd_deliveries_dead_total{reason="expired"}')).toBe(12);
+  expect(await world.gauge("hookd_queue_depth")).toBe(0);
+});
+
+test("a retry that comes due too late expires without an attempt", async () => {
+  const world = await setup({
+    config: { ...NO_JITTER, "delivery.age_max": "10m", "retry.schedule": ["20m"] },
+  });
+  const webhook = await world.webhook({}, { status: 500 });
+  const id = await world.publishOne(webhook);
+  await world.advance(21 * MINUTE);
+  expect(world.receivers.attempts).toHaveLength(1);
+  expect(await world.fate(id)).toBe("dead/expired");
+});
+
+test("a parked lane is not asked for old retries at every sweep", async () => {
+  const world = await setup({ config: { ...NO_JITTER, "retry.schedule": ["1s", "1s"] } });
+  const webhook = await world.webhook({}, { status: 500 });
+  await world.publish(webhook, 1);
+  await world.advance(500);
+  await world.call(world.director.updateWebhook(webhook.id, { isPaused: true }));
+  await world.advance(20 * MINUTE);
+  expect(world.tap.calls.filter((call) => call === "expire")).toHaveLength(1);
+});
+
+test("a test sample is answered with its attempt, outside of lane, log and counts", async () => {
+  const world = await setup();
+  const webhook = await world.webhook({ eventId: "order.*" });
+  world.receivers.otherwise = { status: 503, afterMs: 20 };
+  await world.call(world.director.updateWebhook(webhook.id, { isPaused: true }));
+  const attempt = await world.call(world.director.testWebhook(webhook.id));
+  expect(attempt).toMatchObject({ number: 1, statusCode: 503, verdict: "retry", durationMs: 20 });
+  const [{ order, target }] = world.receivers.attempts as [(typeof world.receivers.attempts)[0]];
+  expect(order).toMatchObject({ eventId: "hookd.test", contentType: "application/json" });
+  expect(order.eventUid).toMatch(/^test_/);
+  expect(JSON.parse(Buffer.from(order.payload).toString())).toMatchObject({ test: true });
+  expect(target.callbackUrl).toBe(webhook.callbackUrl);
+  expect(world.senders[0]!.targets.size).toBe(0);
+  expect(await world.counter('hookd_attempts_total{verdict="retry"}')).toBe(0);
+  expect((await world.call(world.director.listDeliveries({}, { limit: 10, before: null }))).items).toEqual(
+    [],
+  );
+});
+
+test("samples end when their sender dies, and when hookd stops", async () => {
+  const world = await setup();
+  const webhook = await world.webhook();
+  world.receivers.otherwise = HANGS;
+  const sample = world.director.testWebhook(webhook.id);
+  await world.time.settle();
+  world.loseSender(0);
+  expect(await world.call(sample)).toMatchObject({ verdict: "lost" });
+  const other = world.director.testWebhook(webhook.id);
+  await world.time.settle();
+  await world.stop();
+  expect(await other).toMatchObject({ verdict: "lost" });
+});
+
+test("no more than a hundred samples are under way", async () => {
+  const world = await setup();
+  const webhook = await world.webhook();
+  world.receivers.otherwise = HANGS;
+  const samples = Array.from({ length: 100 }, () => world.director.testWebhook(webhook.id));
+  await world.time.settle();
+  await expect(world.call(world.director.testWebhook(webhook.id))).rejects.toMatchObject({
+    code: "overloaded",
+  });
+  expect(new Set(world.receivers.attempts.map(({ order }) => order.eventUid)).size).toBe(100);
+  await world.advance(16_000);
+  expect(await Promise.all(samples)).toHaveLength(100);
+});
+
+test("a lane's live figures are of its last five minutes", async () => {
+  const world = await setup({ config: NO_JITTER });
+  const webhook = await world.webhook();
+  expect(await world.live(webhook.id)).toMatchObject({
+    inFlight: 0,
+    backlog: 0,
+    successRate: null,
+    concurrency: 2,
+  });
+  let n = 0;
+  world.receivers.set(webhook.id, () => {
+    n += 1;
+    return n === 4 ? { status: 500, afterMs: 900 } : { afterMs: 10 };
+  });
+  for (let round = 0; round < 4; round += 1) {
+    await world.publish(webhook, 1);
+    await world.advance(SECOND);
+  }
+  const live = await world.live(webhook.id);
+  expect(live).toMatchObject({ successRate: 0.75, breaker: "closed", backlog: 1 });
+  expect(live.p50Ms).toBeGreaterThanOrEqual(10);
+  expect(live.p50Ms).toBeLessThanOrEqual(15);
+  expect(live.p99Ms).toBeGreaterThanOrEqual(900);
+  expect(live.lastError).toMatchObject({ error: "status 500" });
+  world.receivers.set(webhook.id, {});
+  await world.advance(3 * MINUTE);
+  expect(await world.live(webhook.id)).toMatchObject({ successRate: 0.8 });
+  await world.advance(4 * MINUTE);
+  expect(await world.live(webhook.id)).toMatchObject({ successRate: null, p50Ms: null });
+});
+
+test("attempts are told to those who watch as they settle", async () => {
+  const world = await setup({ config: NO_JITTER });
+  const webhook = await world.webhook({}, { status: 500 });
+  const seen: (string | null)[] = [];
+  const end = world.director.subscribe((attempts) => seen.push(...attempts.map(({ status }) => status)));
+  await world.publish(webhook, 1);
+  await world.advance(40 * SECOND);
+  expect(seen).toEqual(["retrying", "retrying", "dead"]);
+  end();
+  await world.publish(webhook, 1);
+  await world.advance(SECOND);
+  expect(seen).toHaveLength(3);
+});
