@@ -111,7 +111,11 @@ export class Housekeeping {
       if (!hasMore) break;
       await this.#breathe();
     }
-    await store.forgetUids(now - config.limits.dedupeWindowMs);
+    const uidsBefore = now - config.limits.dedupeWindowMs;
+    for (let slice = 0; slice < PRUNE_SLICES_MAX && !this.#isStopped; slice += 1) {
+      if (!(await store.forgetUids(uidsBefore))) break;
+      await this.#breathe();
+    }
   }
 
   /** Deliveries that have been open for too long end, also those of lanes that send nothing. */

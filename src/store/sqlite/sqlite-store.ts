@@ -2,7 +2,6 @@ import { statSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import type { DedupeKey } from "../../domain/dedupe.ts";
-import { dedupeKey } from "../../domain/dedupe.ts";
 import { type Attempt, DEAD_REASONS, type DeadReason, type Delivery } from "../../domain/delivery.ts";
 import type { DeliveryId, EventSeq, IdSalt, JobId, KeyId, WebhookId } from "../../domain/ids.ts";
 import type { Job } from "../../domain/job.ts";
@@ -19,7 +18,6 @@ import type {
 import type { Webhook } from "../../domain/webhook.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type {
-  Appended,
   BroadcastRoutes,
   CommitBatch,
   Committed,
@@ -36,28 +34,20 @@ import type {
   StoredEvent,
   StoreStats,
 } from "../port.ts";
+import { Appending } from "./appending.ts";
 import { type Db, isDiskFull, openDatabase, type Statement, storeProblem } from "./database.ts";
 import { Deliveries } from "./deliveries.ts";
 import { Fold } from "./fold.ts";
 import { DEAD, Hot, type HotRow } from "./hot.ts";
 import { Jobs } from "./jobs.ts";
-import {
-  applySettlement,
-  contentTypeOf,
-  hotFromAppend,
-  hotFromJournal,
-  Journal,
-  type JournalEvent,
-  type JournalRow,
-  rowsBehindMark,
-  settlementsBehindMark,
-} from "./journal.ts";
+import { applySettlement, hotFromAppend, Journal } from "./journal.ts";
 import { Keys } from "./keys.ts";
 import { Lanes } from "./lanes.ts";
 import { LogChanges } from "./log-changes.ts";
 import { Prune } from "./prune.ts";
 import { recoverLanes } from "./recovery.ts";
 import { Remover } from "./remover.ts";
+import { replayJournal } from "./replay-journal.ts";
 import type { SettledRow } from "./settle-batch.ts";
 import { UidMemory } from "./uids.ts";
 import { Webhooks } from "./webhooks.ts";
@@ -77,7 +67,6 @@ const FOLD_ROWS_PER_EVENT = 4;
 const FOLD_SLICE_MIN = 64;
 /** A quiet moment's slice: about 3 ms. */
 const FOLD_SLICE_IDLE = 500;
-const DELIVERY_REFS_MAX = 100;
 /** A delivery that changes again during each of so many folds is busy: a command on it is refused as if it were leased. */
 const FOLDS_PER_CHANGE_MAX = 4;
 const FORGOTTEN_PER_SLICE = 2_000;
@@ -147,7 +136,15 @@ class SqliteStore implements Store {
     this.#changes = new LogChanges(db, this.#hot, this.#journal, this.#lanes, remover);
     this.#jobs = new Jobs(db, this.#changes, this.#journal, this.#webhooks, remover);
     this.#prune = new Prune(db, this.#hot, this.#fold, remover);
-    this.#replayJournal();
+    this.#mark = replayJournal(db, {
+      hot: this.#hot,
+      journal: this.#journal,
+      uids: this.#uids,
+      fold: this.#fold,
+      deliveries: this.#deliveries,
+      webhooks: this.#webhooks,
+      now: this.#options.clock.now(),
+    });
     return {
       salt: readSalt(db),
       lastSeq: lastSeq(db),
@@ -177,15 +174,11 @@ class SqliteStore implements Store {
       else stale.push(index);
       return isOurs;
     });
-    const remembered = new Map<string, NewEvent>();
-    const appended: Appended[] = [];
+    const appending = new Appending(this.#journal, this.#uids, (job) => this.#jobs.insert(job));
     const confirmFold = this.#transaction(() => {
       this.#uids.rotate(batch.now);
-      for (const event of batch.appends) appended.push(this.#append(event, remembered));
-      const bornDead = batch.appends.flatMap((event, index) =>
-        appended[index]?.kind === "accepted" ? endsOf(event, batch.now) : [],
-      );
-      this.#journal.appendSettlements(this.#mark.settleSeq + 1, [...settled, ...bornDead]);
+      for (const event of batch.appends) appending.append(event, batch.now);
+      this.#journal.appendSettlements(this.#mark.settleSeq + 1, [...settled, ...appending.ended]);
       for (const { webhookId, state } of batch.laneStates) {
         if (state === null) this.#dropLane.run(webhookId);
         else this.#putLane.run(webhookId, state);
@@ -198,9 +191,9 @@ class SqliteStore implements Store {
     });
     confirmFold?.();
     batch.appends.forEach((event, index) => {
-      if (appended[index]?.kind === "accepted") this.#heat(event, batch.now);
+      if (appending.appended[index]?.kind === "accepted") this.#heat(event, batch.now);
     });
-    for (const { dedupe, seq } of remembered.values()) if (dedupe) this.#uids.remember(dedupe, seq);
+    appending.confirm();
     this.#mark.settleSeq += 1;
     for (const settlement of settled) {
       const row = this.#hot.rows.get(settlement.id);
@@ -209,7 +202,7 @@ class SqliteStore implements Store {
       this.#hot.markDirty(row, batch.now);
       if (row.dueAt !== null) this.#hot.wait(row);
     }
-    return { appended, stale };
+    return { appended: appending.appended, stale };
   }
 
   async lease(wants: readonly LeaseWant[]): Promise<readonly LeaseGrant[]> {
@@ -397,37 +390,6 @@ class SqliteStore implements Store {
     };
   }
 
-  #append(event: NewEvent, remembered: Map<string, NewEvent>): Appended {
-    const key = event.dedupe;
-    if (key) {
-      const name = `${key.uidHigh}/${key.uidLow}`;
-      const twin = remembered.get(name);
-      const known = twin ? { event: twin.seq, content: twin.dedupe?.content } : this.#uids.find(key);
-      if (known && known.content !== key.content) return { kind: "conflict" };
-      if (known) return this.#duplicateOf(known.event, twin ?? null);
-      remembered.set(name, event);
-    }
-    this.#journal.append(event);
-    if (event.expansion) this.#jobs.insert(event.expansion);
-    return { kind: "accepted" };
-  }
-
-  #duplicateOf(seq: EventSeq, inSameBatch: NewEvent | null): Appended {
-    if (inSameBatch) {
-      const deliveries = inSameBatch.targets.map(({ id, webhookId }) => ({ id, webhookId }));
-      return {
-        kind: "duplicate",
-        seq,
-        deliveryCount: deliveries.length,
-        deliveries: deliveries.slice(0, DELIVERY_REFS_MAX),
-      };
-    }
-    const head: JournalEvent | null = this.#journal.headOf(seq);
-    if (!head) return { kind: "duplicate", seq, deliveryCount: 0, deliveries: [] };
-    const { refs, count } = this.#journal.deliveriesOf(head, DELIVERY_REFS_MAX);
-    return { kind: "duplicate", seq, deliveryCount: count, deliveries: refs };
-  }
-
   /** Makes an appended event's deliveries hot. */
   #heat(event: NewEvent, now: number): void {
     this.#mark.journalId = event.seq;
@@ -437,52 +399,6 @@ class SqliteStore implements Store {
       this.#hot.markDirty(row, now);
       if (row.token === 0 && row.dueAt !== null) this.#hot.wait(row);
       this.#mark.journalId = Math.max(this.#mark.journalId, target.id);
-    }
-  }
-
-  /** What an earlier process left behind the fold's mark becomes hot, and is folded at once. */
-  #replayJournal(): void {
-    const db = this.#db;
-    const mark = db.prepare("select journal_id as journalId, settle_seq as settleSeq from fold").get() as {
-      journalId: number;
-      settleSeq: number;
-    };
-    this.#fold.foldedUpTo = mark.journalId;
-    const now = this.#options.clock.now();
-    let journalId = mark.journalId;
-    const events = new Map<number, JournalRow>();
-    for (const row of rowsBehindMark(db, mark.journalId)) {
-      journalId = row.id;
-      if (row.uid !== null && row.payload && row.user_id !== null && row.event_id !== null) {
-        const key = dedupeKey(row.user_id, row.uid, row.event_id, contentTypeOf(row), row.payload);
-        this.#uids.remember(key, row.id as EventSeq);
-      }
-      if (row.webhook === 0) {
-        events.set(row.id, { ...row, payload: null });
-        continue;
-      }
-      const head = row.event === null ? row : (events.get(row.event) ?? this.#journal.headOf(row.id));
-      if (!head) continue;
-      const hotRow = hotFromJournal(row, head, this.#webhooks.userOf(row.webhook, head.user_id), now);
-      this.#deliveries.readSlot(hotRow);
-      this.#hot.add(hotRow);
-      this.#hot.markDirty(hotRow, now);
-    }
-    const { settlements, lastSettleSeq } = settlementsBehindMark(db, mark);
-    for (const settlement of settlements) {
-      const row =
-        this.#hot.rows.get(settlement.id) ?? this.#deliveries.warm(settlement.id, settlement.webhookId);
-      if (!row) continue;
-      applySettlement(row, settlement);
-      this.#hot.markDirty(row, now);
-    }
-    this.#mark = { journalId, settleSeq: lastSettleSeq };
-    this.#uids.rotate(now);
-    try {
-      this.#fold.finish(() => ({ ...this.#mark }));
-    } catch (error) {
-      if (!isDiskFull(error)) throw error;
-      for (const row of this.#hot.rows.values()) if (row.dueAt !== null) this.#hot.wait(row);
     }
   }
 
@@ -534,20 +450,6 @@ class SqliteStore implements Store {
       throw storeProblem(error);
     }
   }
-}
-
-/** Deliveries that are appended dead end by a settlement in the same commit. */
-function endsOf(event: NewEvent, now: number): SettledRow[] {
-  return event.targets
-    .filter((target) => target.reason !== null)
-    .map((target) => ({
-      ...target,
-      status: "dead",
-      dueAt: null,
-      attemptCount: 0,
-      attempt: null,
-      settledAt: now,
-    }));
 }
 
 function isDead(row: HotRow): boolean {
