@@ -7,7 +7,15 @@ import { ByteReader } from "../lib/bytes.ts";
 import type { CallName, FromDirector, ToDirector } from "./messages.ts";
 import { newWriter, readOutcome, writeRequest } from "./publish-codec.ts";
 
+/**
+ * Events that may be on their way to their commit, and their payload bytes: while the disk is slow the director does
+ * not even read its messages, so the bound has to hold here. Beyond it: 503.
+ */
+const OUTSTANDING_EVENTS_MAX = 20_000;
+const OUTSTANDING_BYTES_MAX = 64 * 1024 * 1024;
+
 interface Waiting {
+  readonly bytes: number;
   readonly resolve: (result: PublishResult) => void;
   readonly reject: (problem: Problem) => void;
 }
@@ -22,6 +30,8 @@ class EngineClient {
   readonly #port: Worker | MessagePort;
   readonly #writer = newWriter();
   #gathered: Waiting[] = [];
+  #outstandingEvents = 0;
+  #outstandingBytes = 0;
   readonly #groups = new Map<number, readonly Waiting[]>();
   #lastGroup = 0;
   readonly #calls = new Map<
@@ -41,9 +51,23 @@ class EngineClient {
 
   publish(request: PublishRequest): Promise<PublishResult> {
     if (this.#isEnded) return Promise.reject(stopping());
+    const bytes = request.payload.length;
+    if (
+      this.#outstandingEvents >= OUTSTANDING_EVENTS_MAX ||
+      this.#outstandingBytes + bytes > OUTSTANDING_BYTES_MAX
+    ) {
+      return Promise.reject(
+        new Problem(
+          "overloaded",
+          `${this.#outstandingEvents} events are waiting to be stored: publish more slowly`,
+        ),
+      );
+    }
+    this.#outstandingEvents += 1;
+    this.#outstandingBytes += bytes;
     return new Promise((resolve, reject) => {
       if (this.#gathered.length === 0) setImmediate(() => this.#flush());
-      this.#gathered.push({ resolve, reject });
+      this.#gathered.push({ bytes, resolve, reject });
       writeRequest(this.#writer, request);
     });
   }
@@ -137,7 +161,9 @@ class EngineClient {
     for (const { group } of answers) {
       const waiting = this.#groups.get(group) ?? [];
       this.#groups.delete(group);
-      for (const { resolve, reject } of waiting) {
+      for (const { bytes: size, resolve, reject } of waiting) {
+        this.#outstandingEvents -= 1;
+        this.#outstandingBytes -= size;
         const outcome: PublishOutcome = readOutcome(reader);
         if (outcome instanceof Problem) reject(outcome);
         else resolve(outcome);

@@ -58,13 +58,18 @@ export async function killDuringStart(
   return { atMono, endMono: performance.now() };
 }
 
+const START_MAX_MS = 30_000;
+
 /**
  * The same daemon again, where publishers look for it. A port that something else took meanwhile is waited for.
  */
 export async function restartDaemon(options: DaemonOptions): Promise<TestDaemon> {
   for (let tries = 1; ; tries += 1) {
     try {
-      return await startDaemon(options);
+      const isLate = sleep(START_MAX_MS, null, { ref: false }).then(() => {
+        throw new Error(`hookd was not ready ${START_MAX_MS} ms after it was started on ${options.dataDir}`);
+      });
+      return await Promise.race([startDaemon(options), isLate]);
     } catch (error) {
       if (tries === 10 || !String(error).includes("is in use")) throw error;
       await sleep(100);

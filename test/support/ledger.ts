@@ -142,7 +142,7 @@ export function oldestOf({ duplicates }: Report, kills: readonly Kill[]): string
     ),
   );
   return agesMs.length === 0
-    ? ""
+    ? "no duplicates"
     : `earlier copies ${Math.max(...agesMs).toFixed(0)} ms before a kill at most`;
 }
 

@@ -1,0 +1,92 @@
+import { MessageChannel, type MessagePort } from "node:worker_threads";
+import { expect, onTestFinished, test } from "vitest";
+import type { EventSeq, WebhookId } from "../../src/domain/ids.ts";
+import { Problem } from "../../src/domain/problem.ts";
+import type { PublishRequest } from "../../src/engine/port.ts";
+import { ByteReader } from "../../src/lib/bytes.ts";
+import { createEngineClient } from "../../src/threads/engine-client.ts";
+import type { FromDirector, ToDirector } from "../../src/threads/messages.ts";
+import { newWriter, readRequest, writeOutcome } from "../../src/threads/publish-codec.ts";
+
+function setup() {
+  const { port1, port2 } = new MessageChannel();
+  const { engine, receive } = createEngineClient(port1);
+  port1.on("message", (message: FromDirector) => receive(message));
+  onTestFinished(() => port1.close());
+  return { engine, director: port2 };
+}
+
+function request(number: number, payload: Uint8Array = Buffer.from("{}")): PublishRequest {
+  return {
+    userId: "acme",
+    eventId: `event-${number}`,
+    uid: number % 2 ? `uid-${number}` : null,
+    contentType: "application/json",
+    payload,
+    targets: [(number + 1) as WebhookId],
+  };
+}
+
+function nextMessage(port: MessagePort): Promise<ToDirector> {
+  return new Promise((resolve) => port.once("message", resolve));
+}
+
+/** Answers a message's events in order: accepted, with the number in the event id. */
+function answer(port: MessagePort, message: ToDirector): PublishRequest[] {
+  if (message.kind !== "publish") throw new Error(`unexpected ${message.kind}`);
+  const reader = new ByteReader(message.bytes);
+  const requests = Array.from({ length: message.count }, () => readRequest(reader));
+  const writer = newWriter();
+  for (const { eventId } of requests) {
+    const event = Number(eventId.split("-")[1]) as EventSeq;
+    writeOutcome(writer, { event, isDuplicate: false, deliveryCount: 1, deliveries: [], fanOut: null });
+  }
+  const answers = [{ group: message.group, count: message.count }];
+  port.postMessage({ kind: "published", answers, bytes: writer.take() } satisfies FromDirector);
+  return requests;
+}
+
+test("events published in one turn travel as one message, and each gets its own answer", async () => {
+  const { engine, director } = setup();
+  const arrived = nextMessage(director);
+  const published = Promise.all([0, 1, 2].map((number) => engine.publish(request(number))));
+  const requests = answer(director, await arrived);
+  expect(requests.map(({ eventId, uid, targets }) => [eventId, uid, targets])).toEqual([
+    ["event-0", null, [1]],
+    ["event-1", "uid-1", [2]],
+    ["event-2", null, [3]],
+  ]);
+  expect((await published).map(({ event }) => event)).toEqual([0, 1, 2]);
+});
+
+test("while the director does not answer, events beyond the bound are refused and the others are kept", async () => {
+  const { engine, director } = setup();
+  const payload = new Uint8Array(8 * 1024 * 1024);
+  const arrived = nextMessage(director);
+  const kept = Array.from({ length: 8 }, (_, number) => engine.publish(request(number, payload)));
+  const refused = await engine.publish(request(8, payload)).catch((error: unknown) => error);
+  expect(refused).toBeInstanceOf(Problem);
+  expect(refused).toMatchObject({ code: "overloaded", status: 503, retryAfterSeconds: 1 });
+  answer(director, await arrived);
+  expect((await Promise.all(kept)).length).toBe(8);
+  const again = nextMessage(director);
+  const accepted = engine.publish(request(9, payload));
+  answer(director, await again);
+  expect((await accepted).event).toBe(9);
+});
+
+test("a problem of a call arrives as a problem, with its details", async () => {
+  const { engine, director } = setup();
+  const arrived = nextMessage(director);
+  const failed = engine.cancelDelivery(1 as never).catch((error: unknown) => error);
+  const message = await arrived;
+  if (message.kind !== "call") throw new Error(`unexpected ${message.kind}`);
+  const problem = {
+    code: "not_open",
+    detail: "it has ended",
+    details: { status: "dead" },
+    retryAfterSeconds: null,
+  } as const;
+  director.postMessage({ kind: "threw", call: message.call, problem } satisfies FromDirector);
+  expect(await failed).toMatchObject({ code: "not_open", status: 409, details: { status: "dead" } });
+});
