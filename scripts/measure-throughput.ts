@@ -29,7 +29,7 @@ interface Tally {
 }
 
 const FILLER = "x".repeat(262_144);
-const CONNECTIONS = 128;
+const CONNECTIONS = 512;
 
 if (values.receiver) receive();
 else await measure();

@@ -330,7 +330,9 @@ export class Schedule {
 
   /** Whether fresh deliveries, or lanes that may have some, wait for the slots that this lane's retries would take. */
   #isFreshWaiting(lane: Lane, now: number): boolean {
-    return this.#ready.size > 0 || this.#hasMoreFresh || (lane.pending > 0 && lane.pendingDueAt <= now);
+    if (this.#ready.size > 0 || this.#hasMoreFresh) return true;
+    // Behind a fifo lane's retrying head nothing waits for a slot.
+    return lane.webhook.ordering !== "fifo" && lane.pending > 0 && lane.pendingDueAt <= now;
   }
 
   #hasMoreFreshThan({ lane, status, limit }: Plan, now: number): boolean {
