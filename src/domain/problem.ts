@@ -7,7 +7,11 @@ export const PROBLEMS = {
   invalid_json: { status: 400, retryable: false, title: "The body is not valid JSON" },
   invalid_field: { status: 400, retryable: false, title: "A field has a wrong value" },
   unknown_field: { status: 400, retryable: false, title: "A field is not known" },
-  invalid_cursor: { status: 400, retryable: false, title: "The cursor is damaged or belongs to another list" },
+  invalid_cursor: {
+    status: 400,
+    retryable: false,
+    title: "The cursor is damaged or belongs to another list",
+  },
   invalid_url: { status: 400, retryable: false, title: "The callback URL is refused" },
   invalid_header: { status: 400, retryable: false, title: "A header is refused" },
   invalid_secret: { status: 400, retryable: false, title: "The secret is refused" },

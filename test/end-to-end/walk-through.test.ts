@@ -86,7 +86,15 @@ test("the README's walk-through runs as it is written", async () => {
   };
 
   const blocks = walkThrough();
-  expect(blocks.map((block) => block.kind)).toEqual(["background", "run", "background", "run", "run", "mend", "run"]);
+  expect(blocks.map((block) => block.kind)).toEqual([
+    "background",
+    "run",
+    "background",
+    "run",
+    "run",
+    "mend",
+    "run",
+  ]);
   for (const block of blocks) {
     for (const command of block.commands) {
       if (block.kind === "background") await background(command);
@@ -98,7 +106,11 @@ test("the README's walk-through runs as it is written", async () => {
       } else if (command.includes("--status failed")) {
         // What the text says: first retrying, and a few seconds later dead.
         expect(await run(command)).toContain("retrying");
-        await until("the delivery is exhausted", async () => /dead.*exhausted/.test(await run(command)), 20_000);
+        await until(
+          "the delivery is exhausted",
+          async () => /dead.*exhausted/.test(await run(command)),
+          20_000,
+        );
       } else await run(command);
     }
   }
@@ -108,7 +120,9 @@ test("the README's walk-through runs as it is written", async () => {
   expect(sent).toMatch(/delivered, 200, attempt 1, \d+(\.\d+)? ms/);
   expect(listeners[0]?.output()).toContain("user.created");
   expect(listeners[0]?.output()).toMatch(/verified/);
-  expect(outputs.get("hookd dlq list")).toMatch(/invoice\.paid[\s\S]*exhausted|exhausted[\s\S]*invoice\.paid/);
+  expect(outputs.get("hookd dlq list")).toMatch(
+    /invoice\.paid[\s\S]*exhausted|exhausted[\s\S]*invoice\.paid/,
+  );
   await until("the mended receiver got the event", () => listeners.at(-1)?.output().includes("invoice.paid"));
   const after = start(placed("hookd deliveries list --status success --event invoice.paid"), clientEnv);
   expect(await after.code).toBe(0);
