@@ -29,6 +29,8 @@ export interface Authenticator {
   known(header: string | undefined): ApiKey | null;
   /** Rejects with unauthorized or too_many_failures. */
   authenticate(header: string | undefined, address: string): Promise<ApiKey>;
+  /** Whether a key that was good still is. Not for guesses: they would not be counted. */
+  isStillGood(header: string): Promise<boolean>;
   /** A key was deleted: it authenticates nobody from now on. */
   forget(id: KeyId): void;
 }
@@ -110,6 +112,11 @@ export function createAuthenticator(engine: Pick<Engine, "findKey">, clock: Cloc
     return found;
   }
 
+  async function isStillGood(header: string): Promise<boolean> {
+    const key = known(header) ?? (await lookUp(header));
+    return key !== null && !isExpired(key);
+  }
+
   function isExpired(key: ApiKey): boolean {
     return key.expiresAt !== null && key.expiresAt <= clock.now();
   }
@@ -120,7 +127,7 @@ export function createAuthenticator(engine: Pick<Engine, "findKey">, clock: Cloc
     for (const [header, entry] of entries.entries()) if (entry.key.id === id) entries.delete(header);
   }
 
-  return { known, authenticate, forget };
+  return { known, authenticate, isStillGood, forget };
 }
 
 /** Rejects a key that lacks a scope. Admin keys have all. */

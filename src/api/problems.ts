@@ -22,8 +22,11 @@ const ID_MEMBERS: Readonly<Record<string, IdPrefix>> = {
   job_id: "job",
 };
 
-/** Whatever was thrown, as a problem for the caller. What nobody foresaw becomes `internal`, and tells nothing. */
-export function toProblem(error: unknown): Problem {
+/**
+ * Whatever was thrown, as a problem for the caller. What nobody foresaw becomes `internal`, and tells nothing.
+ * `bodyBytesMax`: what the call takes.
+ */
+export function toProblem(error: unknown, bodyBytesMax?: number): Problem {
   if (error instanceof Problem) return error;
   const { code, statusCode, message } = (error ?? {}) as {
     code?: unknown;
@@ -31,7 +34,12 @@ export function toProblem(error: unknown): Problem {
     message?: string;
   };
   const known = typeof code === "string" ? FASTIFY_CODES[code] : undefined;
-  if (known === "payload_too_large") return new Problem(known, "the body is larger than this call takes");
+  if (known === "payload_too_large") {
+    const most = bodyBytesMax === undefined ? "" : `; ${bodyBytesMax} bytes are the most`;
+    return new Problem(known, `the body is larger than this call takes${most}`);
+  }
+  if (known === "unsupported_media_type")
+    return new Problem(known, "the content type cannot be read; write it like application/json");
   if (known !== undefined) return new Problem(known, message ?? PROBLEMS[known].title, { cause: error });
   if (typeof statusCode === "number" && statusCode >= 400 && statusCode < 500) {
     return new Problem("bad_request", message ?? PROBLEMS.bad_request.title, { cause: error });

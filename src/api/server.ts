@@ -20,7 +20,7 @@ import { eventRoutes } from "./events.ts";
 import { jobRoutes } from "./jobs.ts";
 import { keyRoutes } from "./keys.ts";
 import { openApiDocument, type SeenRoute } from "./openapi.ts";
-import { sendProblem, toProblem } from "./problems.ts";
+import { problemBody, sendProblem, toProblem } from "./problems.ts";
 import { publishEventRoutes, publishRawRoutes } from "./publish.ts";
 import { createRegistry } from "./registry.ts";
 import { createRenderer } from "./render.ts";
@@ -61,9 +61,10 @@ export async function createApi(deps: ApiDeps): Promise<HookdApi> {
   const context = contextOf(deps);
   const routes: RouteOptions[] = [];
   let isClosing = false;
+  const nextRequestId = requestNames(context.randomBytes);
   const api: Api = fastify({
     bodyLimit: BODY_BYTES_MAX,
-    clientErrorHandler,
+    clientErrorHandler: (error, socket) => refuseConnection(error, socket, nextRequestId()),
     exposeHeadRoutes: true,
     forceCloseConnections: "idle",
     // What the router cannot read comes here, past all hooks.
@@ -71,7 +72,7 @@ export async function createApi(deps: ApiDeps): Promise<HookdApi> {
       nameAnswer(request, reply);
       sendProblem(reply, toProblem(error), context.engine.salt);
     },
-    genReqId: requestIds(context.randomBytes),
+    genReqId: requestIds(nextRequestId),
     http: {
       connectionsCheckingInterval: TIMEOUT_CHECK_MS,
       headersTimeout: HEADERS_TIMEOUT_MS,
@@ -100,7 +101,7 @@ export async function createApi(deps: ApiDeps): Promise<HookdApi> {
     guard(context, route);
   });
   api.setErrorHandler((error, request, reply) => {
-    const problem = toProblem(error);
+    const problem = toProblem(error, request.routeOptions.bodyLimit);
     if (problem.code === "internal") {
       context.log.error(
         {
@@ -254,8 +255,8 @@ function guard(context: ApiContext, route: RouteOptions): void {
   const { scope } = config;
   if (scope === undefined)
     throw new Error(`the route ${route.method} ${route.url} does not say what a key needs`);
-  // A HEAD route is made of its GET, which was guarded.
-  if (route.method === "HEAD" || scope === "open") return;
+  // A HEAD route is made of its GET as that was before this hook: it is guarded like any other.
+  if (scope === "open") return;
 
   const isOpenTo = scope === "metrics" ? isLocal : () => false;
   const needed = scope === "metrics" ? "read" : scope;
@@ -279,12 +280,28 @@ function guard(context: ApiContext, route: RouteOptions): void {
       done(problem);
     }
   };
-  if (config.isBodyOptional === true && config.isPublish !== true) {
+  if (config.isPublish === true) return;
+  if (config.isBodyOptional === true) {
     route.preValidation = (request, _reply, done) => {
       request.body ??= {};
       done();
     };
+  } else if (route.schema?.body === undefined) {
+    route.preValidation = (request, _reply, done) => done(strayBody(request));
   }
+}
+
+/** A call that takes no body says so: what somebody put into one would be ignored without a word. */
+function strayBody({ body, method, url }: FastifyRequest): Problem | undefined {
+  if (body === undefined || body === null) return undefined;
+  const [field] = Object.keys(body);
+  if (typeof body === "object" && !Array.isArray(body) && field === undefined) return undefined;
+  const call = `${method} ${url.split("?")[0]}`;
+  if (typeof body !== "object" || Array.isArray(body) || field === undefined)
+    return new Problem("bad_request", `${call} takes no body: leave it out`);
+  return new Problem("unknown_field", `${JSON.stringify(field.slice(0, 100))} is not a known field; this call takes no body`, {
+    details: { field: field.slice(0, 100) },
+  });
 }
 
 /** From this machine, and not through a proxy on it. */
@@ -296,15 +313,21 @@ function isLocal(request: FastifyRequest): boolean {
   );
 }
 
-/** A caller's own x-request-id where it is harmless text, otherwise one that is unique to this process. */
-function requestIds(random: (count: number) => Uint8Array): (raw: IncomingMessage) => string {
+/** Names that are unique to this process. */
+function requestNames(random: (count: number) => Uint8Array): () => string {
   const prefix = `req_${Buffer.from(random(6)).toString("hex")}_`;
   let count = 0;
-  return (raw) => {
-    const given = raw.headers["x-request-id"];
-    if (typeof given === "string" && /^[A-Za-z0-9._:-]{1,64}$/.test(given)) return given;
+  return () => {
     count += 1;
     return prefix + count.toString(36);
+  };
+}
+
+/** A caller's own x-request-id where it is harmless text, otherwise the next of ours. */
+function requestIds(next: () => string): (raw: IncomingMessage) => string {
+  return (raw) => {
+    const given = raw.headers["x-request-id"];
+    return typeof given === "string" && /^[A-Za-z0-9._:-]{1,64}$/.test(given) ? given : next();
   };
 }
 
@@ -319,20 +342,30 @@ function pathOf(request: FastifyRequest): string {
 }
 
 /** What Node refuses before there is a request: too slow (408), too much of headers (431), or no HTTP (400). */
-function clientErrorHandler(error: Error & { code?: string }, socket: Socket): void {
+function refuseConnection(error: Error & { code?: string }, socket: Socket, requestId: string): void {
   if (error.code === "ECONNRESET" || socket.destroyed) return;
-  const status = clientErrorStatus(error.code);
-  const body = JSON.stringify({ type: "about:blank", title: STATUS_CODES[status], status });
+  const problem = connectionProblem(error.code);
+  const { status } = problem;
+  // No id of an object is in it, so no salt is needed.
+  const body = JSON.stringify(problemBody(problem, requestId, { a: 0, b: 0 }));
   if (socket.writable) {
     socket.write(
-      `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: application/problem+json\r\nconnection: close\r\n` +
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: application/problem+json; charset=utf-8\r\n` +
+        `x-request-id: ${requestId}\r\nx-content-type-options: nosniff\r\nconnection: close\r\n` +
         `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
     );
   }
   socket.destroy();
 }
 
-function clientErrorStatus(code: string | undefined): number {
-  if (code === "ERR_HTTP_REQUEST_TIMEOUT") return 408;
-  return code === "HPE_HEADER_OVERFLOW" ? 431 : 400;
+function connectionProblem(code: string | undefined): Problem {
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT") {
+    return new Problem(
+      "request_timeout",
+      `the request came too slowly: its headers have ${HEADERS_TIMEOUT_MS / 1_000} s, all of it ${REQUEST_TIMEOUT_MS / 1_000} s`,
+    );
+  }
+  if (code === "HPE_HEADER_OVERFLOW")
+    return new Problem("headers_too_large", `the request's headers have more than ${HEADER_BYTES_MAX} bytes`);
+  return new Problem("bad_request", "this is not HTTP/1.1 as hookd reads it (RFC 9112)");
 }

@@ -117,14 +117,18 @@ export function createStreamHub(
 
   /** A store that does not answer ends no stream; a key that is gone does. */
   function checkKey(client: Client): void {
-    if (auth.known(client.authorization) !== null) return;
-    auth.authenticate(client.authorization, "").catch((error) => {
-      if (error instanceof Problem && error.code === "unauthorized") client.response.end();
-    });
+    auth.isStillGood(client.authorization).then(
+      (isGood) => {
+        if (!isGood) client.response.end();
+      },
+      () => undefined,
+    );
   }
 
   return {
     add({ response, authorization, accepts }) {
+      // Gone while its key or webhook was looked up: its close has been, and would never free the place again.
+      if (response.destroyed || response.socket?.destroyed !== false) return;
       if (clients.size >= CLIENTS_MAX) {
         throw new Problem("overloaded", `${CLIENTS_MAX} streams are open, which is the most; close one`);
       }

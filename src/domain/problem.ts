@@ -21,6 +21,7 @@ export const PROBLEMS = {
   forbidden: { status: 403, retryable: false, title: "The API key may not do this" },
   not_found: { status: 404, retryable: false, title: "There is no such object" },
   method_not_allowed: { status: 405, retryable: false, title: "The path does not take this method" },
+  request_timeout: { status: 408, retryable: true, title: "The request came too slowly" },
   webhook_exists: { status: 409, retryable: false, title: "The user has a webhook for this event already" },
   uid_conflict: { status: 409, retryable: false, title: "The event uid was used for another event" },
   already_delivered: { status: 409, retryable: false, title: "The delivery succeeded already" },
@@ -37,6 +38,7 @@ export const PROBLEMS = {
   disk_full: { status: 503, retryable: true, title: "The disk is full, or nearly" },
   store_unavailable: { status: 503, retryable: true, title: "The store does not answer" },
   shutting_down: { status: 503, retryable: true, title: "hookd is stopping" },
+  headers_too_large: { status: 431, retryable: false, title: "The request's headers are too large" },
   internal: { status: 500, retryable: true, title: "hookd failed" },
 } as const;
 

@@ -55,6 +55,19 @@ test("a retry that is due goes before what came later", async () => {
   expect(world.order()).toEqual([first, second, first, third]);
 });
 
+test("a delivery that is accepted in the moment in which a retry comes due goes after it", async () => {
+  const world = await setup({ config: { "retry.jitter": 0, "retry.schedule": ["10s"] } });
+  const webhook = await world.webhook({ concurrencyMax: 1 }, { status: 500 });
+  const first = await world.publishOne(webhook);
+  world.time.after(10_001, () => void world.director.publishMany([world.requestFor(webhook)]));
+  await world.advance(1_000);
+  world.receivers.set(webhook.id, { afterMs: 100 });
+  await world.advance(9_010);
+  expect(world.order()).toEqual([first, first]);
+  await world.advance(1_000);
+  expect(world.receivers.attempts).toHaveLength(3);
+});
+
 test("oldest due goes first, whichever of the two queues it is in", async () => {
   const world = await setup({ config: { "retry.jitter": 0, "retry.schedule": ["10s"] } });
   const webhook = await world.webhook({}, { status: 500 });

@@ -116,8 +116,26 @@ describe("unproven lanes", () => {
     expect(await world.tally(ids)).toEqual({ success: 7, "dead/cancelled": 3 });
   });
 
+  test("held lanes get their share also while proven ones have work for every slot", async () => {
+    const world = await setup({ config: { "delivery.in_flight_max": 10 } });
+    const busy = await world.webhook({ userId: "busy" });
+    await warm(world, busy, 20);
+    world.receivers.set(busy.id, { afterMs: 100 });
+    await world.publish(busy, 2_000);
+    const fresh = await Promise.all(
+      Array.from({ length: 12 }, (_, n) => world.webhook({ userId: `u${n}` }, { afterMs: 2_000 })),
+    );
+    const ids = [];
+    for (const webhook of fresh) ids.push(...(await world.publish(webhook, 1)));
+    await world.advance(9 * SECOND);
+    expect(await world.tally(ids)).toEqual({ success: 12 });
+    expect((await world.live(busy.id)).backlog).toBeGreaterThan(100);
+  });
+
   test("a lane whose breaker opened is unproven again: probes cannot take every slot", async () => {
-    const world = await setup({ config: { "delivery.in_flight_max": 20 } });
+    const world = await setup({
+      config: { "delivery.in_flight_max": 20, "breaker.probe": "1s", "breaker.probe_max": "1s" },
+    });
     const broken = await Promise.all(
       Array.from({ length: 15 }, (_, n) => world.webhook({ userId: `u${n}` })),
     );
@@ -418,6 +436,17 @@ describe("fifo", () => {
     expect(await world.fate(first!)).toBe("dead/exhausted");
   });
 
+  test("a retrying head holds its lane for what comes later too", async () => {
+    const world = await setup({ config: { ...NO_JITTER, "retry.schedule": ["10s"] } });
+    const webhook = await world.webhook({ ordering: "fifo" }, { status: 500 });
+    const head = await world.publishOne(webhook);
+    await world.advance(SECOND);
+    world.receivers.set(webhook.id, {});
+    const next = await world.publishOne(webhook);
+    await world.advance(20 * SECOND);
+    expect(world.order()).toEqual([head, head, next]);
+  });
+
   test("a replay goes to the end", async () => {
     const world = await setup();
     const webhook = await world.webhook({ ordering: "fifo" }, { status: 404 });
@@ -452,6 +481,20 @@ describe("fairness", () => {
       .map(({ atMono }) => atMono - since);
     expect(late).toHaveLength(20);
     expect(Math.max(...late)).toBeLessThanOrEqual(200);
+  });
+
+  test("what is accepted now does not get the slot that another user has been waiting for", async () => {
+    const world = await setup({ config: { "delivery.in_flight_max": 1 } });
+    const waiting = await world.webhook({ userId: "patient" }, { afterMs: 100 });
+    const other = await world.webhook({ userId: "quick" }, { afterMs: 100 });
+    await world.call(world.director.updateWebhook(waiting.id, { isPaused: true }));
+    const first = await world.publishOne(waiting);
+    const resumed = world.director.updateWebhook(waiting.id, { isPaused: false });
+    // In one turn: the lane stands in the queue when the commit is built.
+    await world.call(resumed.then(() => world.director.publish(world.requestFor(other))));
+    await world.advance(SECOND);
+    expect(world.order()[0]).toBe(first);
+    expect(world.order()).toHaveLength(2);
   });
 
   test("users with a backlog get equal shares, however many webhooks they have", async () => {

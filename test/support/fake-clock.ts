@@ -13,7 +13,7 @@ interface Timer {
 const QUIET_TURNS = 2;
 const TURNS_MAX = 20_000;
 /** Rounds of timers without time passing. */
-const FIRINGS_MAX = 1_000;
+const FIRINGS_MAX = 10_000;
 const START_AT = Date.UTC(2026, 10, 22, 8, 30);
 
 /**

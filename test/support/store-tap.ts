@@ -10,6 +10,8 @@ export interface StoreTap {
   readonly pending: () => number;
   /** Rejects with this instead of calling; null: goes on. */
   fault: (method: keyof Store, args: readonly unknown[]) => unknown;
+  /** Calls wait for this, after which they are made. */
+  delay: (method: keyof Store) => Promise<void> | null;
   /** Commits wait from now on, before anything is done, until the returned function is called. */
   hold(): () => void;
   /** As if the process were gone: no call returns any more. */
@@ -27,6 +29,7 @@ export function tapStore(inner: Store): StoreTap {
     calls: [],
     pending: () => pending,
     fault: () => null,
+    delay: () => null,
     hold() {
       let release = () => {};
       held = new Promise((resolve) => {
@@ -51,6 +54,7 @@ export function tapStore(inner: Store): StoreTap {
       if (method === "commit") tap.commits.push(args[0] as CommitBatch);
       if (method === "lease") tap.leases.push(args[0] as readonly LeaseWant[]);
       if (method === "commit" && held) await held;
+      await tap.delay(method);
       if (isCut) return new Promise(() => undefined);
       const fault = tap.fault(method, args);
       if (fault !== null && fault !== undefined) throw fault;
