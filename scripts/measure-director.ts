@@ -60,7 +60,8 @@ const director: Director = new Director({
   clock,
   timers: systemTimers,
   random: Math.random,
-  log: { attempts: () => {}, warn: () => {} },
+  freeBytes: () => Number.MAX_SAFE_INTEGER,
+    log: { attempts: () => {}, warn: () => {} },
   onFatal: (error) => {
     throw error;
   },

@@ -21,6 +21,7 @@ import { broadcast } from "./broadcasting.ts";
 import { CarefulClock } from "./careful-clock.ts";
 import { Counters } from "./counters.ts";
 import { DeliveryCommands } from "./delivery-commands.ts";
+import { DiskWatch } from "./disk-watch.ts";
 import { engineStats } from "./engine-stats.ts";
 import { eventView } from "./event-view.ts";
 import { Flights } from "./flights.ts";
@@ -59,6 +60,8 @@ export interface DirectorDeps {
   /** [0, 1). */
   readonly random: () => number;
   readonly log: DirectorLog;
+  /** Bytes that may still be written where the data is. */
+  readonly freeBytes: () => number;
   /** Nothing more may be acknowledged: the process must end. */
   readonly onFatal: (error: unknown) => void;
   /** The wall clock is right, however far it is from when hookd last ran. */
@@ -74,6 +77,7 @@ export interface DirectorLog {
 
 type AttemptListener = (attempts: readonly SettledAttempt[], skipped: number) => void;
 
+const DISK_RETRY_AFTER_SECONDS = 10;
 /** Between looks at whether the last flight has ended, in a stop. */
 const DRAIN_LOOK_MS = 10;
 
@@ -93,6 +97,7 @@ export class Director implements Engine {
   #salt: IdSalt = { a: 0, b: 0 };
   #sequence = sequence(0);
   #careful!: CarefulClock;
+  #disk!: DiskWatch;
   #pipeline!: Pipeline;
   #runner!: JobRunner;
   #jobs!: JobCommands;
@@ -130,6 +135,11 @@ export class Director implements Engine {
     const known = await store.getSetting(WATERMARK);
     this.#careful = new CarefulClock(clock, known === null ? null : Number(known));
     if (this.#deps.acceptClock) this.#careful.accept();
+    this.#disk = new DiskWatch({
+      freeBytes: this.#deps.freeBytes,
+      limitBytes: this.#deps.config.limits.diskFreeBytes,
+      onChange: (isLow, freeBytes) => this.#diskChanged(isLow, freeBytes),
+    });
     this.#build(recovery);
     await this.#lanes.recover(recovery.lanes);
     this.#phase = "running";
@@ -150,6 +160,7 @@ export class Director implements Engine {
       webhooks: this.#webhooks,
       counters: this.#counters,
       careful: this.#careful,
+      disk: this.#disk,
       lanes: this.#lanes,
       salt: recovery.salt,
       nextSeq,
@@ -221,7 +232,7 @@ export class Director implements Engine {
   get refusal(): Engine["refusal"] {
     if (this.#phase === "starting") return "starting";
     if (this.#phase === "stopping") return "shutting_down";
-    return this.#pipeline.refusal;
+    return this.#pipeline.refusal ?? (this.#disk.isLow ? "disk_full" : null);
   }
 
   async publish(event: PublishRequest): Promise<PublishResult> {
@@ -232,13 +243,13 @@ export class Director implements Engine {
 
   /** Events that share a commit, each with an outcome of its own. */
   publishMany(events: readonly PublishRequest[]): Promise<readonly PublishOutcome[]> {
-    const problem = this.#refusalOfPhase();
+    const problem = this.#refusalToTake();
     if (problem) return Promise.resolve(events.map(() => problem));
     return this.#pipeline.publish(events);
   }
 
   async broadcast(event: Omit<PublishRequest, "userId" | "targets">): Promise<PublishResult> {
-    const problem = this.#refusalOfPhase();
+    const problem = this.#refusalToTake();
     if (problem) throw problem;
     const { config, store } = this.#deps;
     return broadcast(
@@ -363,6 +374,7 @@ export class Director implements Engine {
       jobs: this.#runner.activeCount,
       clockGapMs: this.#careful.gapMs,
       isClockSuspended: this.#careful.isSuspended,
+      diskFreeBytes: this.#disk.freeBytes,
       now: this.#deps.clock.now(),
     });
   }
@@ -406,6 +418,12 @@ export class Director implements Engine {
     }
   }
 
+  #diskChanged(isLow: boolean, freeBytes: number): void {
+    const fields = { free_bytes: freeBytes, disk_free: this.#deps.config.limits.diskFreeBytes };
+    if (isLow) this.#deps.log.warn("the disk is nearly full: no events are taken; free space", fields);
+    else this.#deps.log.warn("there is enough space on the disk again: events are taken", fields);
+  }
+
   #suspended(gapMs: number): void {
     this.#deps.log.warn("the wall clock is far ahead: nothing is pruned or expired until it is confirmed", {
       gap_ms: gapMs,
@@ -413,8 +431,14 @@ export class Director implements Engine {
     });
   }
 
-  #refusalOfPhase(): Problem | null {
-    if (this.#phase === "running") return null;
-    return new Problem("shutting_down", `hookd is ${this.#phase}: publish again in a moment`);
+  /** Why no event is taken at all, the store's own refusals aside. */
+  #refusalToTake(): Problem | null {
+    if (this.#phase !== "running") {
+      return new Problem("shutting_down", `hookd is ${this.#phase}: publish again in a moment`);
+    }
+    if (!this.#disk.isLow) return null;
+    return new Problem("disk_full", "less than limits.disk_free is left on the disk: free space", {
+      retryAfterSeconds: DISK_RETRY_AFTER_SECONDS,
+    });
   }
 }

@@ -12,6 +12,7 @@ export interface StatsSources {
   readonly jobs: number;
   readonly clockGapMs: number;
   readonly isClockSuspended: boolean;
+  readonly diskFreeBytes: number;
   readonly now: number;
 }
 
@@ -55,6 +56,7 @@ export function engineStats(sources: StatsSources): EngineStats {
       hookd_store_bytes: store.bytes,
       hookd_store_wal_bytes: store.walBytes,
       hookd_store_unfolded: store.unfolded,
+      hookd_disk_free_bytes: sources.diskFreeBytes,
       hookd_clock_gap_seconds: sources.clockGapMs / 1000,
       hookd_clock_suspended: sources.isClockSuspended ? 1 : 0,
     },

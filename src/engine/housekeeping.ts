@@ -5,6 +5,7 @@ import type { Timers } from "../lib/timers.ts";
 import type { Store } from "../store/port.ts";
 import type { CarefulClock } from "./careful-clock.ts";
 import { addTo, type Counters } from "./counters.ts";
+import type { DiskWatch } from "./disk-watch.ts";
 import type { Lane } from "./lane.ts";
 import type { LaneChanges } from "./lane-changes.ts";
 import type { Schedule } from "./schedule.ts";
@@ -15,6 +16,7 @@ export interface HousekeepingDeps {
   readonly schedule: Schedule;
   readonly clock: Clock;
   readonly careful: CarefulClock;
+  readonly disk: DiskWatch;
   readonly timers: Timers;
   readonly lanes: LaneChanges;
   readonly counters: Counters;
@@ -75,7 +77,8 @@ export class Housekeeping {
   }
 
   async #tick(): Promise<void> {
-    const { store, clock, schedule } = this.#deps;
+    const { store, clock, schedule, disk } = this.#deps;
+    disk.look();
     while (schedule.readyCount === 0 && !this.#isStopped && (await store.maintain())) await this.#breathe();
     const mono = clock.mono();
     if (mono >= this.#nextWatermark) {

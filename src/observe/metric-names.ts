@@ -44,6 +44,7 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   hookd_store_bytes: gauge("Size of the database file."),
   hookd_store_wal_bytes: gauge("Size of the database's write-ahead log."),
   hookd_store_unfolded: gauge("Deliveries that the journal has and the log has not yet."),
+  hookd_disk_free_bytes: gauge("Free space where the data is; below limits.disk_free no events are taken."),
   hookd_clock_gap_seconds: gauge(
     "How far the wall clock is ahead of the time by which hookd prunes and expires.",
   ),

@@ -1,3 +1,4 @@
+import { statfsSync } from "node:fs";
 import { join } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
 import { Problem } from "../domain/problem.ts";
@@ -36,6 +37,10 @@ const director = new Director({
   random: Math.random,
   acceptClock: data.acceptClock,
   admit: checkKey,
+  freeBytes: () => {
+    const { bavail, bsize } = statfsSync(config.dataDir);
+    return bavail * bsize;
+  },
   log: attemptLog(log, config.log.sampleSuccess, Math.random, () => director.salt),
   onFatal: (error) => {
     // Nothing may be acknowledged any more: the supervisor ends the process, and the next start recovers.

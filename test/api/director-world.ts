@@ -26,6 +26,7 @@ export async function setupDirector() {
     clock,
     timers: systemTimers,
     random: Math.random,
+    freeBytes: () => Number.MAX_SAFE_INTEGER,
     log: { attempts: () => undefined, warn: () => undefined },
     onFatal: (error) => {
       failure.error = error;

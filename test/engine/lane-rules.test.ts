@@ -13,6 +13,16 @@ async function warm(world: EngineWorld, webhook: Awaited<ReturnType<EngineWorld[
   await world.advance(100);
 }
 
+/** Lanes of many users that have fresh deliveries for every slot, for a minute. */
+async function keepBusy(world: EngineWorld) {
+  for (let n = 0; n < 30; n += 1) {
+    const webhook = await world.webhook({ userId: `busy${n}`, concurrencyMax: 2 });
+    await warm(world, webhook, 20);
+    world.receivers.set(webhook.id, { afterMs: 500 });
+    await world.publish(webhook, 120);
+  }
+}
+
 describe("cap", () => {
   test("a lane has no more in flight than its concurrency_max", async () => {
     const world = await setup();
@@ -26,11 +36,11 @@ describe("cap", () => {
   test("all lanes together have no more in flight than in_flight_max", async () => {
     const world = await setup({ config: { "delivery.in_flight_max": 10 } });
     const webhooks = await Promise.all(Array.from({ length: 20 }, () => world.webhook({}, { afterMs: 5 })));
-    for (const webhook of webhooks) await world.publish(webhook, 10);
     let peak = 0;
     world.receivers.onAttempt = () => {
       peak = Math.max(peak, world.receivers.inFlightInAll);
     };
+    for (const webhook of webhooks) await world.publish(webhook, 10);
     await world.advance(2 * SECOND);
     expect(world.receivers.attempts).toHaveLength(200);
     expect(peak).toBeLessThanOrEqual(10);
@@ -118,18 +128,15 @@ describe("unproven lanes", () => {
 
   test("held lanes get their share also while proven ones have work for every slot", async () => {
     const world = await setup({ config: { "delivery.in_flight_max": 10 } });
-    const busy = await world.webhook({ userId: "busy" });
-    await warm(world, busy, 20);
-    world.receivers.set(busy.id, { afterMs: 100 });
-    await world.publish(busy, 2_000);
+    await keepBusy(world);
     const fresh = await Promise.all(
       Array.from({ length: 12 }, (_, n) => world.webhook({ userId: `u${n}` }, { afterMs: 2_000 })),
     );
     const ids = [];
     for (const webhook of fresh) ids.push(...(await world.publish(webhook, 1)));
-    await world.advance(9 * SECOND);
+    await world.advance(30 * SECOND);
     expect(await world.tally(ids)).toEqual({ success: 12 });
-    expect((await world.live(busy.id)).backlog).toBeGreaterThan(100);
+    expect(await world.gauge("hookd_lanes_ready")).toBeGreaterThan(10);
   });
 
   test("a lane whose breaker opened is unproven again: probes cannot take every slot", async () => {
@@ -184,6 +191,22 @@ describe("budget of retries", () => {
     await world.advance(4 * SECOND);
     expect(peaks().whileFreshWait).toBe(10);
     expect(flaky.some(({ id }) => world.receivers.of(id).length > 64)).toBe(true);
+  });
+
+  test("retries that were held back go on while many lanes have fresh deliveries for every slot", async () => {
+    const world = await setup({
+      config: { ...NO_JITTER, "delivery.in_flight_max": 10, "retry.schedule": ["5s", "5s"] },
+    });
+    const flaky = await Promise.all(Array.from({ length: 10 }, (_, n) => world.webhook({ userId: `u${n}` })));
+    for (const webhook of flaky) await warm(world, webhook, 4);
+    for (const webhook of flaky) world.receivers.set(webhook.id, { status: 500 });
+    for (const webhook of flaky) await world.publish(webhook, 1);
+    await world.advance(100);
+    for (const webhook of flaky) world.receivers.set(webhook.id, { afterMs: 500 });
+    await keepBusy(world);
+    await world.advance(30 * SECOND);
+    for (const { id } of flaky) expect(world.receivers.of(id)).toHaveLength(6);
+    expect(await world.gauge("hookd_lanes_ready")).toBeGreaterThan(10);
   });
 
   test("with nothing fresh waiting retries take all slots, and every one is sent", async () => {

@@ -59,6 +59,8 @@ export class EngineWorld {
   readonly settled: SettledAttempt[] = [];
   readonly warnings: string[] = [];
   readonly fatal: unknown[] = [];
+  /** What the director is told of the disk. */
+  freeBytes = Number.MAX_SAFE_INTEGER;
   /** The director's own. */
   clock!: Clock;
   director!: Director;
@@ -95,6 +97,7 @@ export class EngineWorld {
       timers: time,
       random: this.#random,
       acceptClock,
+      freeBytes: () => this.freeBytes,
       log: {
         attempts: (attempts) => void this.settled.push(...attempts),
         warn: (message) => void this.warnings.push(message),
