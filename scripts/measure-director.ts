@@ -61,7 +61,7 @@ const director: Director = new Director({
   timers: systemTimers,
   random: Math.random,
   freeBytes: () => Number.MAX_SAFE_INTEGER,
-    log: { attempts: () => {}, warn: () => {} },
+  log: { attempts: () => {}, warn: () => {} },
   onFatal: (error) => {
     throw error;
   },

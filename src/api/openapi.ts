@@ -62,7 +62,7 @@ export function openApiDocument(routes: readonly SeenRoute[], version: string): 
   };
 }
 
-function operation({ schema, config }: SeenRoute, components: Json): Json {
+function operation({ method, schema, config }: SeenRoute, components: Json): Json {
   const { body, params, querystring, response } = (schema ?? {}) as Record<string, Json | undefined>;
   const scope = config?.scope;
   const parameters = [
@@ -80,7 +80,10 @@ function operation({ schema, config }: SeenRoute, components: Json): Json {
     ...(scope === "open" || scope === "metrics" ? {} : { description: `Needs the scope \`${scope}\`.` }),
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(hasBody ? { requestBody: requestBody(body, config, components) } : {}),
-    responses: { ...answers(response ?? {}, config, components), ...refusals(config, hasBody, components) },
+    responses: {
+      ...answers(response ?? {}, config, components),
+      ...refusals(config, method !== "GET", components),
+    },
   };
 }
 
@@ -127,13 +130,14 @@ function answers(response: Json, config: SeenRoute["config"], components: Json):
 }
 
 /** What follows from a route's kind, and what it says that it may answer, by status. */
-function refusals(config: SeenRoute["config"], hasBody: boolean, components: Json): Json {
+function refusals(config: SeenRoute["config"], readsBody: boolean, components: Json): Json {
   const codes = new Set<ProblemCode>(["bad_request", "internal"]);
   if (config?.scope !== "open") for (const code of authProblems) codes.add(code);
   if (config?.scope !== "open" && config?.tag !== "system")
     codes.add("store_unavailable").add("invalid_field").add("unknown_field");
-  if (hasBody) codes.add("payload_too_large").add("unsupported_media_type");
-  if (hasBody && config?.isPublish !== true) codes.add("invalid_json");
+  // A call that takes no body reads what is sent for one all the same, to refuse it.
+  if (readsBody) codes.add("payload_too_large").add("unsupported_media_type");
+  if (readsBody && config?.isPublish !== true) codes.add("invalid_json");
   for (const code of config?.problems ?? []) codes.add(code);
   const byStatus = Map.groupBy([...codes].sort(), (code) => PROBLEMS[code].status);
   const problem = hoisted(schemas.Problem, components);

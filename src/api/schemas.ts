@@ -27,28 +27,44 @@ export function mapOf(value: Record<string, unknown>, options: Record<string, un
   return Type.Unsafe<Record<string, string>>({ type: "object", additionalProperties: value, ...options });
 }
 
+const NAME = "^[A-Za-z0-9_-]{1,64}$";
+const NAME_OR_ALL = "^(\\*|[A-Za-z0-9_-]{1,64})$";
+const EVENT_NAME = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$";
+const EVENT_PATTERN = "^(\\*|[A-Za-z0-9][A-Za-z0-9_.-]{0,127}(\\.\\*)?)$";
+const GROUPS = "^(webhook|reason|event|user)(,(webhook|reason|event|user))*$";
+
+/** What each pattern asks for, in words: an error that shows a regular expression helps few. */
+export const PATTERN_WORDS: Readonly<Record<string, string>> = {
+  [NAME]: "must be 1-64 letters, digits, _ or -",
+  [NAME_OR_ALL]: "must be 1-64 letters, digits, _ or -, or * for everyone",
+  [EVENT_NAME]: "must be 1-128 letters, digits, _ . or -, the first a letter or digit",
+  [EVENT_PATTERN]:
+    "must be 1-128 letters, digits, _ . or -, the first a letter or digit; or a pattern like order.* or *",
+  [GROUPS]: "must be some of webhook, reason, event, user, with commas",
+};
+
 export const UserId = Type.String({
-  pattern: "^[A-Za-z0-9_-]{1,64}$",
+  pattern: NAME,
   description: "The tenant. Left out, it is the API key's user, or `default` for an admin key.",
   examples: ["acme"],
 });
 export const UserIdOrAll = Type.String({
-  pattern: "^(\\*|[A-Za-z0-9_-]{1,64})$",
+  pattern: NAME_OR_ALL,
   description: "The tenant; `*`, by an admin key, is a broadcast to every user.",
   examples: ["acme"],
 });
 export const EventId = Type.String({
-  pattern: "^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$",
+  pattern: EVENT_NAME,
   description: "The name of what happened. `hookd.` is reserved for hookd's own events.",
   examples: ["user.created"],
 });
 export const EventPattern = Type.String({
-  pattern: "^(\\*|[A-Za-z0-9][A-Za-z0-9_.-]{0,127}(\\.\\*)?)$",
+  pattern: EVENT_PATTERN,
   description: "An event's name, or a pattern: `order.*`, `*`.",
   examples: ["user.created"],
 });
 export const EventUid = Type.String({
-  pattern: "^[A-Za-z0-9_-]{1,64}$",
+  pattern: NAME,
   description: "The identity of one event: dedupe key, and the `webhook-id` header that receivers see.",
   examples: ["evt_01kb8zs5xjf7crc7a9vpz4h3tn"],
 });
@@ -227,7 +243,7 @@ export const DlqQuery = Type.Object(
     ...paging,
     group: Type.Optional(
       Type.String({
-        pattern: "^(webhook|reason|event|user)(,(webhook|reason|event|user))*$",
+        pattern: GROUPS,
         description: "Counts instead of deliveries, per webhook, reason, event or user.",
         examples: ["webhook,reason"],
       }),
@@ -239,7 +255,9 @@ export const DlqGroup = Type.Object(
   {
     webhook_id: Type.Optional(WebhookIdText),
     reason: Type.Optional(Reason),
-    event_id: Type.Optional(EventId),
+    event_id: Type.Optional(
+      Type.String({ ...EventPattern, description: "What the webhook is registered for: may be a pattern." }),
+    ),
     user_id: Type.Optional(UserId),
     count: Type.Integer(),
   },
@@ -258,8 +276,10 @@ const selection = {
   ),
   dry_run: Type.Optional(Type.Boolean({ description: "Only count." })),
 };
+/** About one a day. The wait between two must be a time that a timer and a date can hold. */
+export const RATE_MIN = 0.00001;
 const Rate = Type.Number({
-  exclusiveMinimum: 0,
+  minimum: RATE_MIN,
   maximum: 100_000,
   description: "Deliveries made due per second.",
 });

@@ -28,6 +28,7 @@ import { createStreamHub, streamRoutes } from "./stream.ts";
 import { openApiRoute, refusalOf, systemRoutes } from "./system.ts";
 import { createTurns } from "./turns.ts";
 import { compileValidator } from "./validate.ts";
+import { createWaitingLimit } from "./waiting.ts";
 import { webhookCommandRoutes } from "./webhook-commands.ts";
 import { webhookRoutes } from "./webhooks.ts";
 
@@ -43,6 +44,8 @@ const CONNECTIONS_MAX = 20_000;
 /** An event id has 128 characters; each can be written as three. What is longer is not found. */
 const PARAM_LENGTH_MAX = 400;
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] as const;
+/** Characters of a field's name that an error repeats. */
+const FIELD_SHOWN_MAX = 100;
 /** Keys whose publish rate is kept. */
 const RATED_KEYS_MAX = 10_000;
 
@@ -62,6 +65,7 @@ export async function createApi(deps: ApiDeps): Promise<HookdApi> {
   const routes: RouteOptions[] = [];
   let isClosing = false;
   const nextRequestId = requestNames(context.randomBytes);
+  const refuseCrowd = createWaitingLimit();
   const api: Api = fastify({
     bodyLimit: BODY_BYTES_MAX,
     clientErrorHandler: (error, socket) => refuseConnection(error, socket, nextRequestId()),
@@ -93,8 +97,9 @@ export async function createApi(deps: ApiDeps): Promise<HookdApi> {
   api.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
   api.addHook("onRequest", (request, reply, done) => {
     nameAnswer(request, reply);
-    if (isClosing) reply.header("connection", "close");
-    done();
+    const crowded = refuseCrowd(request.raw.socket, reply.raw);
+    if (isClosing || crowded !== undefined) reply.header("connection", "close");
+    done(crowded);
   });
   api.addHook("onRoute", (route) => {
     routes.push(route);
@@ -292,16 +297,15 @@ function guard(context: ApiContext, route: RouteOptions): void {
 }
 
 /** A call that takes no body says so: what somebody put into one would be ignored without a word. */
-function strayBody({ body, method, url }: FastifyRequest): Problem | undefined {
+function strayBody({ body }: FastifyRequest): Problem | undefined {
   if (body === undefined || body === null) return undefined;
-  const [field] = Object.keys(body);
-  if (typeof body === "object" && !Array.isArray(body) && field === undefined) return undefined;
-  const call = `${method} ${url.split("?")[0]}`;
-  if (typeof body !== "object" || Array.isArray(body) || field === undefined)
-    return new Problem("bad_request", `${call} takes no body: leave it out`);
-  return new Problem("unknown_field", `${JSON.stringify(field.slice(0, 100))} is not a known field; this call takes no body`, {
-    details: { field: field.slice(0, 100) },
-  });
+  if (typeof body !== "object" || Array.isArray(body))
+    return new Problem("bad_request", "this call takes no body: leave it out");
+  const [name] = Object.keys(body);
+  if (name === undefined) return undefined;
+  const field = name.slice(0, FIELD_SHOWN_MAX);
+  const detail = `${JSON.stringify(field)} is not a known field; this call takes none: leave the body out`;
+  return new Problem("unknown_field", detail, { details: { field } });
 }
 
 /** From this machine, and not through a proxy on it. */

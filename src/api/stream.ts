@@ -127,8 +127,6 @@ export function createStreamHub(
 
   return {
     add({ response, authorization, accepts }) {
-      // Gone while its key or webhook was looked up: its close has been, and would never free the place again.
-      if (response.destroyed || response.socket?.destroyed !== false) return;
       if (clients.size >= CLIENTS_MAX) {
         throw new Problem("overloaded", `${CLIENTS_MAX} streams are open, which is the most; close one`);
       }
@@ -177,6 +175,8 @@ export function streamRoutes(api: Api, context: ApiContext): void {
           : await seenWebhook(context, key, query.webhook_id, { withDeleted: true });
       const statuses = query.status === undefined ? null : statusesOf(query.status);
       const response = reply.raw;
+      // Gone while its key and webhook were looked up: its close has been, and would never free its place.
+      if (response.destroyed) return reply.hijack();
       context.stream.add({
         response,
         authorization: request.headers.authorization ?? "",

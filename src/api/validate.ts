@@ -2,6 +2,7 @@ import type { TSchema } from "typebox";
 import { Compile } from "typebox/compile";
 import { Problem } from "../domain/problem.ts";
 import { unknownField } from "./envelope.ts";
+import { PATTERN_WORDS } from "./schemas.ts";
 
 interface SchemaPart {
   readonly type?: string | readonly string[];
@@ -81,6 +82,7 @@ function problemOf(schema: SchemaPart, value: unknown, violations: readonly Viol
 }
 
 function wording({ keyword, params, message }: Violation): string {
+  if (keyword === "pattern") return PATTERN_WORDS[String(params.pattern)] ?? message;
   if (keyword !== "enum") return message;
   const allowed = (params.allowedValues as readonly unknown[]).filter((value) => value !== null);
   return `must be one of ${allowed.join(", ")}`;

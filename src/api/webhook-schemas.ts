@@ -8,6 +8,7 @@ import {
   nullable,
   oneOf,
   orNull,
+  RATE_MIN,
   Time,
   UserId,
   WebhookIdText,
@@ -16,7 +17,7 @@ import {
 /** Schemas of webhooks: what registers and changes one, and how it is answered. */
 const RateLimit = Type.Object(
   {
-    per_second: Type.Number({ exclusiveMinimum: 0, maximum: 100_000, description: "Attempts per second." }),
+    per_second: Type.Number({ minimum: RATE_MIN, maximum: 100_000, description: "Attempts per second." }),
     burst: Type.Optional(
       Type.Integer({
         minimum: 1,

@@ -1,4 +1,4 @@
-/** What the API answers, as far as the command line reads it (DESIGN.md section 5, src/api/schemas.ts). */
+/** What the API answers, as far as the command line reads it (src/api/schemas.ts). */
 export interface PageBody<T> {
   readonly data: readonly T[];
   readonly next_cursor: string | null;

@@ -115,7 +115,7 @@ function selectionOf(options: BulkOptions & FilterOptions, work: Work): Record<s
   if (options.all === true && names.length > 0) {
     throw new Failure("--all does not go with a filter: give one of them", { exitCode: 2 });
   }
-  if (ids.length === 0 && Object.keys({ ...filter, ...more }).length === 0 && options.all !== true) {
+  if (ids.length === 0 && Object.keys(filter).length === 0 && options.all !== true) {
     throw new Failure("nothing says which deliveries", {
       exitCode: 2,
       hint: "give ids, a filter (--event, --webhook, --user, --reason, --since, --until), or --all",

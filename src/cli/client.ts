@@ -189,6 +189,7 @@ interface ProblemBody {
   readonly detail?: string;
   readonly title?: string;
   readonly webhook_id?: string;
+  readonly scope?: string;
 }
 
 function refused(response: Response, body: unknown, server: URL): Failure {
@@ -208,8 +209,10 @@ function hintFor(response: Response, problem: ProblemBody): string | null {
       "`hookd keys create`; give one with --key or HOOKD_API_KEY"
     );
   }
-  if (problem.code === "forbidden")
-    return "use a key with that scope, or an admin key: `hookd keys list` shows them";
+  if (problem.code === "forbidden") {
+    const wanted = problem.scope === undefined ? "a key of that user" : "a key with that scope";
+    return `use ${wanted}, or an admin key: \`hookd keys list\` shows them`;
+  }
   if (problem.code === "webhook_exists" && problem.webhook_id !== undefined) {
     return `change it with \`hookd webhooks update ${problem.webhook_id}\`, or replace it with --replace`;
   }

@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { type Client, type ClientOptions, createClient, DEFAULT_DATA_DIR } from "./client.ts";
 import { createTerminal, type Terminal } from "./terminal.ts";
 
@@ -24,11 +24,13 @@ export function addCommand(
   return command.addHelpText("after", examplesText(examples));
 }
 
+const CLIENT_OPTIONS = "Options of every client command:";
+
 /** Every command of the group talks to the daemon. Called last, so that help shows each one's own options first. */
 export function addClientOptions(group: Command): void {
   for (const command of group.commands) {
     command
-      .optionsGroup("Options of every client command:")
+      .optionsGroup(CLIENT_OPTIONS)
       .option("--server <url>", "the daemon's address (HOOKD_SERVER; http://127.0.0.1:8420)")
       .option("--key <key>", "API key (HOOKD_API_KEY; better than the option, which others may see in ps)")
       .option(
@@ -36,7 +38,8 @@ export function addClientOptions(group: Command): void {
         `data directory whose admin.key to use (HOOKD_DATA_DIR; ${DEFAULT_DATA_DIR})`,
       )
       .option("--json", "print what the API said")
-      .option("--curl", "print the request as a curl command instead of sending it");
+      .option("--curl", "print the request as a curl command instead of sending it")
+      .addHelpOption(new Option("-h, --help", "display help for command").helpGroup(CLIENT_OPTIONS));
   }
 }
 

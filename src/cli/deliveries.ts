@@ -110,7 +110,7 @@ export async function printDeliveries(
     {
       title: "NEXT",
       text: ({ next_retry_at }) => next_retry_at ?? "",
-      shown: ({ next_retry_at, is_leased }) => (is_leased ? "now" : formatAgo(next_retry_at, now)),
+      shown: (delivery) => nextOf(delivery, now),
     },
   ];
   const query = { ...filterOf(call.options), ...more };
@@ -188,4 +188,10 @@ function replayStatusOption(text: string): string {
 function oneOf(text: string, values: readonly string[]): string {
   if (values.includes(text)) return text;
   throw new Failure(`--status: "${text}" is none of ${values.join(", ")}`, { exitCode: 2 });
+}
+
+/** What is due and not being tried is held back: by its webhook's breaker, rate limit or pause, or by others' turns. */
+function nextOf({ next_retry_at, is_leased }: DeliveryBody, now: number): string {
+  if (is_leased) return "now";
+  return next_retry_at !== null && Date.parse(next_retry_at) <= now ? "due" : formatAgo(next_retry_at, now);
 }

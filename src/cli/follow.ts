@@ -10,6 +10,9 @@ const FIRST_LOOK_MS = 20;
 const LOOK_EVERY_MS_MAX = 500;
 const GROWTH = 1.5;
 
+const BLOCKED =
+  "hookd may not connect there: see net.allow and net.allow_http; with serve --dev it may to this machine.";
+
 interface Following {
   readonly client: Client;
   readonly terminal: Terminal;
@@ -42,6 +45,7 @@ export async function followDeliveries(
       isAllDelivered &&= status === "success";
       if (client.isJson) terminal.json(answer.text);
       else terminal.line(withId(ids, answer.body, outcomeOf(answer.body)), statusColour(status));
+      if (answer.body.reason === "blocked") terminal.note(BLOCKED, "yellow");
     }
     open = still.map(({ id }) => id);
     if (open.length === 0) return isAllDelivered;
@@ -61,7 +65,9 @@ export async function followDeliveries(
 /** How a delivery stands, in a line: what happened, the answer, which attempt, how long it took. */
 export function outcomeOf(delivery: DeliveryBody): string {
   const last = delivery.attempts?.at(-1);
-  const answer = delivery.response_code ?? delivery.error;
+  // An address that is not allowed is the reason and the error: once is enough.
+  const error = delivery.error === delivery.reason ? null : delivery.error;
+  const answer = delivery.response_code ?? error;
   const durationMs = last?.duration_ms ?? delivery.duration_ms;
   const took = durationMs === null ? [] : [formatMs(durationMs)];
   const attempts = plural(delivery.attempt_count, "attempt");

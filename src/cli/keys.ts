@@ -28,7 +28,7 @@ export function addKeyCommands(program: Command): void {
   ])
     .alias("add")
     .option("--user <user>", "whose key; default: the user of the key in use")
-    .option("--scope <scopes>", "publish, read, manage, or several with commas", listOption)
+    .option("--scope <scopes>", "what it may do: publish, read, manage, or several with commas", listOption)
     .option("--name <name>", "what it is for")
     .option("--expires <time>", "when it ends: 90d from now, or 2027-01-01T00:00:00Z")
     .option("--admin", "for every user, with every scope")

@@ -88,7 +88,7 @@ function startFailure(error: unknown, address: string): unknown {
   const code = typeof error === "object" && error !== null && "code" in error ? error.code : null;
   if (code === "EADDRINUSE") {
     return new Failure(`${address} is in use`, {
-      hint: "is another hookd running? stop it, or choose another address with --listen",
+      hint: "is another hookd running? stop it, or choose another address: --listen here, --server (HOOKD_SERVER) for commands",
       cause: error,
     });
   }

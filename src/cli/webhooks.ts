@@ -51,7 +51,7 @@ export function addWebhookCommands(program: Command): void {
   ]).alias("webhook");
 
   withFields(
-    addCommand(group, "add", "Register a callback URL for an event; shows its secret once", [
+    addCommand(group, "add", "Register a callback URL for an event; shows its secret", [
       "hookd webhooks add --event user.created --url https://example.com/hooks",
       "hookd webhooks add --event 'order.*' --url https://example.com/orders --user acme --retry 1s,2s",
       "hookd webhooks add --event invoice.paid --url https://example.com/ --retry base=1m,factor=2,max=1h,attempts=8",
@@ -140,9 +140,17 @@ export function addWebhookCommands(program: Command): void {
 
 function withFields(command: Command): Command {
   return command
-    .option("--header <name: value>", "header of its own with every request; several times", headerOption)
+    .option(
+      "--header <name: value>",
+      "header of its own with every request; several times: all it shall have",
+      headerOption,
+    )
     .option("--description <text>", "what it is for")
-    .option("--metadata <name=value>", "your own names and values; several times", metadataOption)
+    .option(
+      "--metadata <name=value>",
+      "your own name and value; several times: all it shall have",
+      metadataOption,
+    )
     .option(
       "--rate-limit <n>",
       "attempts a second: 10, or 10:50 with a burst of 50; or default",
@@ -201,7 +209,10 @@ async function add({ client, terminal, options }: ClientCall<[], AddOptions>): P
   if (client.isJson) return terminal.json(answer.text);
   printWebhook(terminal, answer.body);
   if (answer.body.secret !== undefined && options.secret === undefined) {
-    terminal.note("The receiver verifies with this secret; it is shown this once.", "dim");
+    terminal.note(
+      `The receiver verifies with this secret. Later it is shown by GET /v1/webhooks/${answer.body.id}/secret.`,
+      "dim",
+    );
   }
 }
 

@@ -42,7 +42,7 @@ export const KEYS = {
   data_dir: key(
     path("/var/lib/hookd"),
     "./hookd-data",
-    "Directory of hookd.db, admin.key and master.key, from the working directory. Back it up whole.",
+    "Directory of hookd.db, admin.key and master.key, from the working directory. Back it up, master.key apart.",
   ),
 
   "store.url": key(choice("sqlite"), "sqlite", "Where deliveries are kept: sqlite is a file in data_dir."),
@@ -75,7 +75,7 @@ export const KEYS = {
   "delivery.drain": key(
     duration("30s", "0s", "10m"),
     "30s",
-    "At a stop, how long attempts in flight may take to end. Longer than delivery.timeout.",
+    "At a stop, how long attempts in flight may take to end. Best longer than delivery.timeout.",
   ),
   "delivery.response_excerpt_bytes": key(
     size("1024", 0, 16 * KiB),
@@ -146,7 +146,7 @@ export const KEYS = {
   "net.idle_connections_max": key(
     integer("2048", 0, 65_536),
     2048,
-    "Connections kept open unused. 10,000 receivers' cost 690 MB when none was closed.",
+    "Connections that each sender keeps open unused. 10,000 receivers' cost 690 MB when none was closed.",
   ),
 
   "limits.payload_bytes": key(size("256KiB", 1, 16 * MiB), "256KiB", "Largest payload of one event."),

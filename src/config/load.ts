@@ -38,7 +38,7 @@ export interface Setting {
 const FILE_BYTES_MAX = 1024 * 1024;
 
 /** Variables that start with HOOKD_ and are no key of the configuration: the command line's own. */
-const OTHER_VARIABLES = ["HOOKD_SERVER", "HOOKD_API_KEY", "HOOKD_CACHE_DIR", "HOOKD_CONFIG"];
+const OTHER_VARIABLES = ["HOOKD_SERVER", "HOOKD_API_KEY", "HOOKD_CONFIG"];
 
 /** Defaults, overridden by the file, by `HOOKD_*`, by flags. Throws a ConfigError that names every fault. */
 export function loadConfig(source: ConfigSource): Config {

@@ -29,6 +29,7 @@ export const PROBLEMS = {
   not_retryable: { status: 409, retryable: false, title: "The job can no longer be changed" },
   payload_too_large: { status: 413, retryable: false, title: "The body is too large" },
   unsupported_media_type: { status: 415, retryable: false, title: "The content type is not taken here" },
+  headers_too_large: { status: 431, retryable: false, title: "The request's headers are too large" },
   lane_full: { status: 429, retryable: true, title: "The webhook's backlog is at its limit" },
   user_full: { status: 429, retryable: true, title: "The user's backlog is at its limit" },
   rate_limited: { status: 429, retryable: true, title: "The API key publishes too fast" },
@@ -38,7 +39,6 @@ export const PROBLEMS = {
   disk_full: { status: 503, retryable: true, title: "The disk is full, or nearly" },
   store_unavailable: { status: 503, retryable: true, title: "The store does not answer" },
   shutting_down: { status: 503, retryable: true, title: "hookd is stopping" },
-  headers_too_large: { status: 431, retryable: false, title: "The request's headers are too large" },
   internal: { status: 500, retryable: true, title: "hookd failed" },
 } as const;
 

@@ -6,9 +6,12 @@ export interface Timers {
   soon(callback: () => void): void;
 }
 
+/** setTimeout takes 32 bits: what is longer would fire at once. Callers look again when they wake. */
+const WAIT_MAX_MS = 2 ** 31 - 1;
+
 export const systemTimers: Timers = {
   after(ms, callback) {
-    const timer = setTimeout(callback, ms);
+    const timer = setTimeout(callback, Math.min(ms, WAIT_MAX_MS));
     return () => clearTimeout(timer);
   },
   soon(callback) {

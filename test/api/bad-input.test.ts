@@ -77,6 +77,9 @@ describe("a webhook's field", () => {
     [{ timeout: "31s" }, "invalid_field", "timeout"],
     [{ timeout: "-5s" }, "invalid_field", "timeout"],
     [{ rate_limit: { per_second: 0 } }, "invalid_field", "rate_limit.per_second"],
+    // A wait for one attempt that no date can hold made every list with this webhook in it a 500.
+    [{ rate_limit: { per_second: 1e-300 } }, "invalid_field", "rate_limit.per_second"],
+    [{ rate_limit: { per_second: 1e-6 } }, "invalid_field", "rate_limit.per_second"],
     [{ rate_limit: { per_second: 5, burst: 0 } }, "invalid_field", "rate_limit.burst"],
     [{ rate_limit: { perSecond: 5 } }, "unknown_field", "rate_limit.perSecond"],
     [{ rate_limit: {} }, "invalid_field", "rate_limit.per_second"],
@@ -104,6 +107,14 @@ describe("a webhook's field", () => {
     expect(answer).toMatchObject({ status: 400, json: { code, field } });
     expect(answer.json.detail).toContain(field.split(".")[0]);
     expect(engine.state.webhooks.size).toBe(0);
+  });
+
+  test("that is spelled wrong is told how, in words", async () => {
+    const { call, admin } = await setup();
+    const { json } = await call("POST", "/v1/webhooks", { key: admin, body: { ...hook, user_id: "a b" } });
+    expect(json.detail).toBe('user_id must be 1-64 letters, digits, _ or -, not "a b"');
+    for (const query of ["/v1/dlq?group=a", "/v1/deliveries?event_id=.", "/v1/webhooks?event_id=a*"])
+      expect((await call("GET", query, { key: admin })).json.detail).not.toContain('pattern "');
   });
 
   test("that is not known comes with the one that was meant", async () => {
@@ -143,6 +154,23 @@ describe("a body", () => {
         json: { code },
       });
     }
+  });
+
+  test("of a call that takes none is refused, and not ignored", async () => {
+    const { call, admin } = await setup();
+    const { json: webhook } = await call("POST", "/v1/webhooks", { key: admin, body: hook });
+    const pause = (body?: unknown) =>
+      call("POST", `/v1/webhooks/${webhook.id}/pause`, { key: admin, body, headers: json });
+    expect(await pause({ until: "2h" })).toMatchObject({
+      status: 400,
+      json: { code: "unknown_field", field: "until" },
+    });
+    expect(await pause([1])).toMatchObject({ status: 400, json: { code: "bad_request" } });
+    const path = `/v1/webhooks/${webhook.id}`;
+    expect((await call("DELETE", path, { key: admin, body: { soft: true } })).status).toBe(400);
+    expect((await call("GET", path, { key: admin })).json.is_paused).toBe(false);
+    expect((await pause({})).status).toBe(200);
+    expect((await pause()).status).toBe(200);
   });
 
   test("that is compressed is refused, by every call", async () => {
@@ -259,13 +287,34 @@ describe("over a socket", () => {
   });
 
   test("headers of more than 16 KiB are 431", async () => {
-    expect(await talk(`GET /healthz HTTP/1.1\r\nhost: x\r\nx-a: ${"a".repeat(20_000)}\r\n\r\n`)).toContain(
-      "HTTP/1.1 431",
+    expect(await talk(`GET /healthz HTTP/1.1\r\nhost: x\r\nx-a: ${"a".repeat(20_000)}\r\n\r\n`)).toMatch(
+      /^HTTP\/1.1 431 [\s\S]*x-request-id: req_[\s\S]*"code":"headers_too_large"/,
     );
   });
 
-  test("what is no HTTP is 400", async () => {
-    expect(await talk("nonsense\r\n\r\n")).toMatch(/^HTTP\/1.1 400 Bad Request[\s\S]*"status":400/);
+  test("what is no HTTP is 400, with a code and a name like every answer", async () => {
+    expect(await talk("nonsense\r\n\r\n")).toMatch(
+      /^HTTP\/1.1 400 Bad Request[\s\S]*x-request-id: req_[\s\S]*"code":"bad_request"/,
+    );
+  });
+
+  test("of requests that wait on one connection, those beyond 32 are refused, and it is closed", async () => {
+    const { api, admin } = await setup();
+    const { port } = await api.listen();
+    const request = `GET /v1/webhooks HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${admin.text}\r\n\r\n`;
+    const answersTo = async (count: number, end: string) => {
+      const socket = connect(port, "127.0.0.1");
+      let answer = "";
+      socket.on("data", (chunk) => {
+        answer += chunk;
+      });
+      socket.write(request.repeat(count) + end);
+      await once(socket, "close");
+      return [...answer.matchAll(/HTTP\/1.1 (\d+) /g)].map(([, status]) => status);
+    };
+    const last = request.replace("host: x", "host: x\r\nconnection: close");
+    expect(await answersTo(32, last)).toEqual(Array.from({ length: 33 }, () => "200"));
+    expect(await answersTo(200, "")).toEqual([...Array.from({ length: 33 }, () => "200"), "503"]);
   });
 
   test("a body that is announced as too large is 413 before it is sent, and the connection ends", async () => {
@@ -285,7 +334,7 @@ describe("over a socket", () => {
       return answer;
     };
     const announced = await answerTo("content-length: 1000000000", "");
-    expect(announced).toMatch(/^HTTP\/1.1 413 [\s\S]*payload_too_large/);
+    expect(announced).toMatch(/^HTTP\/1.1 413 [\s\S]*payload_too_large[\s\S]*1000 bytes are the most/);
     const chunked = await answerTo("transfer-encoding: chunked", `7d0\r\n${"x".repeat(2_000)}\r\n`);
     expect(chunked).toMatch(/^HTTP\/1.1 413 [\s\S]*payload_too_large/);
   });

@@ -92,6 +92,17 @@ test("what died is listed, grouped, counted, replayed by a job, and delivered", 
   ]);
 });
 
+test("the dead of a pattern's webhook are counted under the pattern", async () => {
+  const { post, get, settled } = await withWebhooks();
+  const { json: webhook } = await post("/v1/webhooks", { event_id: "order.*", callback_url: url });
+  await post(`/v1/webhooks/${webhook.id}/disable`);
+  const { json } = await post("/v1/events", { event_id: "order.paid", payload: 1 });
+  await settled(json.deliveries[0].id, "dead");
+  const groups = [{ event_id: "order.*", count: 1 }];
+  expect((await get("/v1/dlq?group=event")).data).toEqual(groups);
+  expect((await get("/v1/dlq?group=event&since=2h")).data).toEqual(groups);
+});
+
 test("a webhook that is switched off kills what comes, and gives it back when switched on", async () => {
   const { post, settled, webhook, get } = await withWebhooks();
   await post(`/v1/webhooks/${webhook.id}/disable`);

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { get, type IncomingMessage } from "node:http";
+import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
 import type { DeliveryId, WebhookId } from "../../src/domain/ids.ts";
 import type { SettledAttempt } from "../../src/engine/port.ts";
@@ -129,6 +130,46 @@ describe("the stream", () => {
     await once(mine.response, "end");
     emit();
     await kept.read(1);
+  });
+
+  test("ends when its key is revoked, also after many others of revoked keys", async () => {
+    const { open, admin, keyFor, call, api, time } = await withStream();
+    const revoke = async (streams: number) => {
+      const key = await keyFor("acme");
+      const opened = await Promise.all(Array.from({ length: streams }, () => open("/v1/stream", key)));
+      await call("DELETE", `/v1/keys/${key.id}`, { key: admin });
+      time.mono += 1_000;
+      api.context.stream.tick();
+      await Promise.all(opened.map(({ response }) => once(response.resume(), "end")));
+    };
+    await revoke(30);
+    await revoke(1);
+  });
+
+  test("keeps no place for a client that left while its webhook was looked up", async () => {
+    const { open, admin, api, engine, webhook } = await withStream();
+    const gone = Promise.withResolvers<void>();
+    const { getWebhooks } = engine;
+    engine.getWebhooks = async (ids) => {
+      request.destroy();
+      await gone.promise;
+      return getWebhooks(ids);
+    };
+    api.server.server.once("connection", (socket) => socket.once("close", () => setImmediate(gone.resolve)));
+    const port = (api.server.server.address() as AddressInfo).port;
+    const path = `/v1/stream?webhook_id=${webhook.id}`;
+    const request = get({
+      port,
+      host: "127.0.0.1",
+      path,
+      headers: { authorization: `Bearer ${admin.text}` },
+    });
+    request.on("error", () => undefined);
+    await gone.promise;
+    await new Promise(setImmediate);
+    engine.getWebhooks = getWebhooks;
+    await open("/v1/stream", admin);
+    expect(api.context.counters.streamClients).toBe(1);
   });
 
   test("stops listening to the engine when nobody listens to it", async () => {

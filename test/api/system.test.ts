@@ -132,6 +132,24 @@ describe("the system's calls", () => {
     expect((await api.server.inject({ method: "HEAD", url: "/healthz" })).statusCode).toBe(200);
   });
 
+  test("HEAD answers as GET does, without a body, and asks for the same key", async () => {
+    const { api, admin, keyFor } = await setup();
+    const publisher = await keyFor("acme", "publish");
+    const ask = async (method: "GET" | "HEAD", url: string, key?: { text: string }) => {
+      const headers = key === undefined ? {} : { authorization: `Bearer ${key.text}` };
+      return api.server.inject({ method, url, headers, remoteAddress: "10.1.2.3" });
+    };
+    for (const url of ["/v1/webhooks", "/webhooks", "/v1/jobs", "/v1/keys", "/v1/deliveries/x", "/metrics"]) {
+      for (const key of [undefined, publisher, admin]) {
+        const head = await ask("HEAD", url, key);
+        expect(head.statusCode, url).toBe((await ask("GET", url, key)).statusCode);
+        expect(head.body).toBe("");
+      }
+      expect((await ask("HEAD", url)).statusCode).toBe(401);
+      expect((await ask("HEAD", url, publisher)).statusCode).toBe(403);
+    }
+  });
+
   test("show metrics to this machine, and to others only with a key that reads", async () => {
     const { api, keyFor } = await setup();
     const get = async (remoteAddress: string, headers: Record<string, string> = {}) =>

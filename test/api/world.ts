@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { Ajv2020 } from "ajv/dist/2020.js";
+import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import { pino } from "pino";
 import { expect, onTestFinished } from "vitest";
 import type { ApiConfig } from "../../src/api/context.ts";
@@ -115,6 +115,7 @@ function caller(api: HookdApi) {
 /** Which path of the document a call went to, and whether its answer is one that the document allows. */
 function answerChecker(api: HookdApi) {
   let ready: ReturnType<typeof load> | null = null;
+  const compiled = new Map<string, ValidateFunction>();
   async function load() {
     const document = (await api.server.inject({ url: "/v1/openapi.json" })).json();
     const ajv = new Ajv2020({ strict: false, validateFormats: false, allErrors: true });
@@ -152,7 +153,9 @@ function answerChecker(api: HookdApi) {
     ]
       .map((step) => encodeURIComponent(String(step).replaceAll("~", "~0").replaceAll("/", "~1")))
       .join("/");
-    const validate = ajv.compile({ $ref: `api#/${pointer}` });
+    const ref = `api#/${pointer}`;
+    const validate = compiled.get(ref) ?? ajv.compile({ $ref: ref });
+    compiled.set(ref, validate);
     if (!validate(answer.json))
       throw new Error(`${method} ${path}: ${JSON.stringify(validate.errors)} in ${answer.text}`);
   };

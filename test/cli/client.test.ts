@@ -101,7 +101,14 @@ describe("answers", () => {
       problem(401, "unauthorized", "no such key"),
       /no such key \(401 unauthorized\)\n.*admin\.key.*keys create/,
     ],
-    [problem(403, "forbidden", "needs manage"), /needs manage \(403 forbidden\)\n/],
+    [
+      problem(403, "forbidden", "needs manage", { scope: "manage" }),
+      /needs manage \(403 forbidden\)\nuse a key with that scope, or an admin key/,
+    ],
+    [
+      problem(403, "forbidden", "belongs to bob", { field: "user_id" }),
+      /bob \(403 forbidden\)\nuse a key of that user, or an admin key/,
+    ],
     [problem(404, "not_found", "no webhook wh_1"), /no webhook wh_1 \(404 not_found\)\n$/],
     [
       problem(409, "webhook_exists", "exists", { webhook_id: "wh_7" }),

@@ -109,6 +109,7 @@ describe("exit codes", () => {
     [2, ["webhooks", "update", "wh_1"], /^$/, /nothing to change/],
     [2, ["webhooks", "get", ".."], /^$/, /"\.\." is no id/],
     [2, ["dlq", "replay"], /^$/, /nothing says which deliveries.*\n.*--all/],
+    [2, ["deliveries", "replay", "--status", "dead"], /^$/, /nothing says which deliveries.*\n.*--all/],
     [2, ["dlq", "replay", "--all", "--event", "a"], /^$/, /--all does not go with a filter/],
     [2, ["jobs", "list", "--server", "ftp://x"], /^$/, /--server: "ftp:\/\/x" is no http/],
     [2, ["serve", "--config", "/nonexistent"], /^$/, /\/nonexistent: the configuration cannot be read/],
