@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 
-/** `hk_` and 32 characters of base62: 190 bits (SECURITY.md 7 asks for 160). */
+/** `hk_` and 32 characters of base62: 190 bits. */
 const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const LENGTH = 32;
 const PATTERN = /^hk_[0-9A-Za-z]{20,128}$/;

@@ -2,7 +2,7 @@ import type { ApiKey } from "../domain/key.ts";
 import type { Page } from "../domain/query.ts";
 import type { ApiContext } from "./context.ts";
 
-/** Asked for where the caller does not say (DESIGN.md section 5). */
+/** Asked for where the caller does not say. */
 const LIMIT = 50;
 
 /**

@@ -11,7 +11,7 @@ import { durationField, invalid } from "./fields.ts";
 import { MASK } from "./render.ts";
 import type { WebhookChange, WebhookCreate } from "./webhook-schemas.ts";
 
-/** Why 30 s at most: a hanging receiver holds a socket and a slot for all that time (SECURITY.md 3). */
+/** Why 30 s at most: a hanging receiver holds a socket and a slot for all that time. */
 const TIMEOUT_MIN_MS = 100;
 const TIMEOUT_MAX_MS = 30_000;
 /** As in the configuration: growth that is not said, and no end to it but the longest delay there is. */

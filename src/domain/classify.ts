@@ -36,7 +36,7 @@ export function compilePermanent(list: readonly string[]): IsPermanent {
 }
 
 /**
- * What a final status line means for its delivery (DESIGN.md section 4). 2xx is success and 410 is `gone`,
+ * What a final status line means for its delivery (docs/state-machine.md). 2xx is success and 410 is `gone`,
  * whatever the list says; then the list; all else is tried again, 3xx (never followed), a final 1xx and 600
  * upwards included.
  */
@@ -59,7 +59,7 @@ function parseRule(text: string): { first: number; last: number; isPermanent: bo
   return first <= last ? { first, last, isPermanent } : null;
 }
 
-/** Bounds of what a receiver may ask for: at least 1 s, at most 24 h (DESIGN.md section 4). */
+/** Bounds of what a receiver may ask for: at least 1 s, at most 24 h (docs/state-machine.md). */
 export const RETRY_AFTER_MIN_MS = 1000;
 export const RETRY_AFTER_MAX_MS = 24 * 60 * 60 * 1000;
 

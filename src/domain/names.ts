@@ -1,5 +1,5 @@
 /**
- * The grammar of the names that users choose (DESIGN.md section 1). Each test is anchored and linear in the
+ * The grammar of the names that users choose. Each test is anchored and linear in the
  * length of the text, so hostile input costs nothing.
  */
 const USER_ID = /^[A-Za-z0-9_-]{1,64}$/;
@@ -25,7 +25,7 @@ export function isReservedEventId(eventId: string): boolean {
 
 /**
  * The identity of one event: 1-64 of `[A-Za-z0-9_-]`. No dot: it is signed as `id.timestamp.body`, and with a
- * dot two different triples could sign alike (SECURITY.md section 5).
+ * dot two different triples could sign alike.
  */
 export function isEventUid(text: string): boolean {
   return EVENT_UID.test(text);

@@ -1,7 +1,7 @@
 const LIMIT_START = 2;
 /**
  * A receiver that comes back from an outage has a backlog in front of it: its limit starts at 1 and may double only
- * this often, so that 128 takes 10.5 s (RELIABILITY.md R26). Successes alone would take it there in 50 ms.
+ * this often, so that 128 takes 10.5 s (docs/decisions/0006). Successes alone would take it there in 50 ms.
  */
 const RECOVERY_DOUBLING_MS = 1_500;
 
@@ -16,7 +16,7 @@ export interface Ramp {
   /** An integer, 1 at least. */
   limit: number;
   isSlowStart: boolean;
-  /** The lane has shown a success; lanes that have not share a part of all slots (DESIGN.md section 4). */
+  /** The lane has shown a success; lanes that have not share a part of all slots (docs/state-machine.md). */
   isProven: boolean;
   /** Successes since the limit last grew; counted after slow start only. */
   successes: number;

@@ -20,7 +20,7 @@ export interface DeliveryCommandsDeps {
 /** Looks at a delivery that is on its way into or out of a flight; a commit is over long before. */
 const LOOKS_MAX = 10_000;
 
-/** What a user does with a single delivery (DESIGN.md section 4). */
+/** What a user does with a single delivery. */
 export class DeliveryCommands {
   readonly #deps: DeliveryCommandsDeps;
 

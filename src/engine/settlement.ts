@@ -21,7 +21,7 @@ export interface Verdict {
 }
 
 /**
- * What an attempt's outcome makes of its delivery (DESIGN.md section 4). A success wins over everything that happened
+ * What an attempt's outcome makes of its delivery (docs/state-machine.md). A success wins over everything that happened
  * meanwhile; a failure ends what was cancelled or whose webhook is off, and is retried only while the schedule lasts.
  */
 export function settle(

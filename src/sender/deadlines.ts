@@ -8,7 +8,7 @@ export interface Watched {
 }
 
 /**
- * How late a deadline may be seen: well inside the 250 ms that an attempt may overrun (RELIABILITY.md, R21).
+ * How late a deadline may be seen: well inside the 250 ms that an attempt may overrun.
  */
 export const TICK_MS = 50;
 

@@ -3,7 +3,7 @@ import type { SendOrder } from "./port.ts";
 import type { ReadyTarget } from "./target.ts";
 
 /**
- * The headers of one attempt, flat (name, value, ...), in a fixed order (DESIGN.md section 6). undici puts
+ * The headers of one attempt, flat (name, value, ...), in a fixed order. undici puts
  * `host` and `connection` before them and `content-length` behind. Throws if no secret is left to sign with.
  */
 export function requestHeaders(
