@@ -85,6 +85,17 @@ export function jobTests(setup: Setup): void {
     ]);
   });
 
+  test("a replay leaves delivered ones of a webhook that is off as they are", async () => {
+    const world = await setup();
+    const hook = await world.webhook();
+    const id = await world.delivery(hook, "success");
+    const off = { ...hook, isActive: false, version: hook.version + 1 };
+    expect(await world.store.updateWebhook(off)).toBe(true);
+    const job = await world.startJob(replay({ webhookId: hook.id, statuses: ["success", "dead"] }));
+    expect(await world.finish(job.id)).toMatchObject({ done: 0 });
+    expect(await statusesOf(world, [id])).toEqual(["success"]);
+  });
+
   test("named deliveries that cannot be taken do not end the job early", async () => {
     const world = await setup();
     const hook = await world.webhook();

@@ -146,8 +146,12 @@ function selected(disk: MemoryDisk, job: Job, select: Selection): DeliveryRecord
   return [...disk.deliveries.values()]
     .filter((record) => {
       const createdAt = timeOfSeq(record.id);
-      const userId = disk.webhooks.get(record.webhookId)?.userId;
+      const webhook = disk.webhooks.get(record.webhookId);
+      const userId = webhook?.userId;
+      // Sending a delivered one again to a webhook that is off or deleted would only make it a dead one.
+      const isTaken = webhook?.isActive === true && webhook.deletedAt === null;
       return (
+        (record.status !== "success" || isTaken) &&
         !isOpen(record) &&
         wanted.includes(record.status) &&
         record.id < job.id &&

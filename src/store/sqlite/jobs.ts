@@ -255,9 +255,16 @@ export class Jobs {
     if (select.until !== undefined && row.id >= seqAtTime(select.until)) return false;
     if (select.reason !== undefined && DEAD_REASONS[row.reason ?? -1] !== select.reason) return false;
     if (select.webhookId !== undefined && row.webhook !== select.webhookId) return false;
+    if (row.status === SUCCESS && !this.#takesDeliveries(row.webhook)) return false;
     const { userId } = job.spec;
     if (userId !== null && this.#webhooks.routeOf(row.webhook)?.user_id !== userId) return false;
     return select.eventId === undefined || this.#journal.headOf(row.id)?.event_id === select.eventId;
+  }
+
+  /** Sending a delivered one again to a webhook that is off or deleted would only make it a dead one. */
+  #takesDeliveries(webhookId: WebhookId): boolean {
+    const webhook = this.#webhooks.get(webhookId);
+    return webhook?.isActive === true && webhook.deletedAt === null;
   }
 
   #read(id: JobId): StoredJob | null {
