@@ -68,13 +68,21 @@ export function problemBody(problem: Problem, requestId: string, salt: IdSalt): 
   return body;
 }
 
-export function sendProblem(reply: FastifyReply, problem: Problem, salt: IdSalt): void {
+/** A problem as it is answered, whoever writes it. */
+export function problemAnswer(
+  problem: Problem,
+  requestId: string,
+  salt: IdSalt,
+): { readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly body: string } {
+  const headers: Record<string, string> = { "content-type": CONTENT_TYPE };
   if (problem.retryAfterSeconds !== null && PROBLEMS[problem.code].retryable && problem.status !== 500) {
-    reply.header("retry-after", String(Math.max(1, Math.ceil(problem.retryAfterSeconds))));
+    headers["retry-after"] = String(Math.max(1, Math.ceil(problem.retryAfterSeconds)));
   }
-  if (problem.code === "unauthorized") reply.header("www-authenticate", "Bearer");
-  reply
-    .code(problem.status)
-    .header("content-type", CONTENT_TYPE)
-    .send(JSON.stringify(problemBody(problem, reply.request.id, salt)));
+  if (problem.code === "unauthorized") headers["www-authenticate"] = "Bearer";
+  return { status: problem.status, headers, body: JSON.stringify(problemBody(problem, requestId, salt)) };
+}
+
+export function sendProblem(reply: FastifyReply, problem: Problem, salt: IdSalt): void {
+  const { status, headers, body } = problemAnswer(problem, reply.request.id, salt);
+  reply.code(status).headers(headers).send(body);
 }

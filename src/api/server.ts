@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { type IncomingMessage, STATUS_CODES } from "node:http";
+import { createServer, type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import fastify, {
   type FastifyInstance,
@@ -22,6 +22,7 @@ import { keyRoutes } from "./keys.ts";
 import { openApiDocument, type SeenRoute } from "./openapi.ts";
 import { problemBody, sendProblem, toProblem } from "./problems.ts";
 import { publishEventRoutes, publishRawRoutes } from "./publish.ts";
+import { createFastPublish } from "./publish-fast.ts";
 import { createRegistry } from "./registry.ts";
 import { createRenderer } from "./render.ts";
 import { createStreamHub, streamRoutes } from "./stream.ts";
@@ -66,6 +67,8 @@ export async function createApi(deps: ApiDeps): Promise<HookdApi> {
   let isClosing = false;
   const nextRequestId = requestNames(context.randomBytes);
   const refuseCrowd = createWaitingLimit();
+  const requestId = requestIds(nextRequestId);
+  const publishFast = createFastPublish({ context, requestId, refuseCrowd, isClosing: () => isClosing });
   const api: Api = fastify({
     bodyLimit: BODY_BYTES_MAX,
     clientErrorHandler: (error, socket) => refuseConnection(error, socket, nextRequestId()),
@@ -76,18 +79,24 @@ export async function createApi(deps: ApiDeps): Promise<HookdApi> {
       nameAnswer(request, reply);
       sendProblem(reply, toProblem(error), context.engine.salt);
     },
-    genReqId: requestIds(nextRequestId),
-    http: {
-      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      maxHeaderSize: HEADER_BYTES_MAX,
-    },
-    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    genReqId: requestId,
     logger: false,
     maxRequestsPerSocket: 0,
-    requestTimeout: REQUEST_TIMEOUT_MS,
     return503OnClosing: false,
     routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
+    serverFactory: (handle) =>
+      createServer(
+        {
+          connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+          headersTimeout: HEADERS_TIMEOUT_MS,
+          keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+          maxHeaderSize: HEADER_BYTES_MAX,
+          requestTimeout: REQUEST_TIMEOUT_MS,
+        },
+        (request, response) => {
+          if (!publishFast(request, response)) handle(request, response);
+        },
+      ),
     trustProxy: false,
   }).withTypeProvider<SchemaTypes>();
   api.server.maxConnections = CONNECTIONS_MAX;

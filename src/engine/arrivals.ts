@@ -30,6 +30,10 @@ export class Arrivals {
     return this.#groups.length === 0;
   }
 
+  get eventCount(): number {
+    return this.#events;
+  }
+
   /** Null where there is room for these. */
   refusalOf(requests: readonly PublishRequest[]): Problem | null {
     const isFull =

@@ -48,6 +48,13 @@ export interface PipelineHooks {
   onFatal(error: unknown): void;
 }
 
+/**
+ * While a commit is on its way to the disk the next one is made once so many events and outcomes wait for it: a smaller
+ * one costs nearly as much, and would have to wait for the disk anyway.
+ */
+const OVERLAP_MIN = 64;
+/** Commits on their way: one that the disk is busy with, and one that the next sync will cover. */
+const COMMITS_MAX = 2;
 /** Between tries while the store takes nothing. */
 const COMMIT_RETRY_MS = 250;
 /** No wait is longer, so that a step of the wall clock is noticed. */
@@ -55,11 +62,13 @@ const SLEEP_MAX_MS = 1_000;
 const REFUSED_RETRY_AFTER_SECONDS = 5;
 
 /**
- * The director's loop: one cycle takes what has arrived (new events, outcomes), commits it together, answers, and
- * leases what the free slots allow. While a commit runs the next batch gathers; there is no delay but that.
+ * The director's loop: one cycle takes what has arrived (new events, outcomes), hands it to the store as one commit,
+ * and leases what the free slots allow. When the commit is durable its events are answered and sent. While the disk is
+ * busy with one commit the next batch gathers, and is written behind it when it is large; there is no delay but that.
  *
  *   asleep  --work arrives, a lane wakes--> cycling
- *   cycling --nothing left--> asleep        --the store refuses--> refused
+ *   cycling --nothing left--> asleep; a commit on its way wakes it when it is durable
+ *   cycling, asleep --the store refuses a commit--> refused
  *   refused --a quarter of a second--> cycling: it tries again, and nothing else does meanwhile
  *   stopped: after `stop`, when all that had arrived is committed
  */
@@ -74,7 +83,9 @@ export class Pipeline {
   #ended: EndedFlight[] = [];
   readonly #laneStates = new Set<Lane>();
   #isCycling = false;
+  #commits = 0;
   #isClosed = false;
+  #isDead = false;
   #cancelTimer: (() => void) | null = null;
   #onCycled: (() => void)[] = [];
   /** Why the store takes nothing at the moment. */
@@ -143,7 +154,7 @@ export class Pipeline {
   /** Something may be due or have room. */
   kick(): void {
     if (this.#isCycling || this.#isClosed || this.refusal) return;
-    this.#begin();
+    if (this.#commits === 0 || this.#mayCommit) this.#begin();
   }
 
   /** From now on nothing is leased; what is in flight may end. Resolves when nothing is on its way there any more. */
@@ -156,7 +167,7 @@ export class Pipeline {
   async stop(): Promise<void> {
     this.#isClosed = true;
     if (!this.#isCycling) this.#begin();
-    while (this.#isCycling) await this.#cycled();
+    while (this.#isBusy) await this.#cycled();
     const problem = stopping();
     for (const { requests, resolve } of this.#arrivals.take()) resolve(requests.map(() => problem));
   }
@@ -184,83 +195,145 @@ export class Pipeline {
     );
   }
 
+  get #isBusy(): boolean {
+    return this.#isCycling || this.#commits > 0;
+  }
+
+  /** Whether a commit would be worth its cost now. */
+  get #mayCommit(): boolean {
+    if (this.#commits === 0) return this.#hasWork || this.refusal !== null;
+    if (this.refusal !== null || this.#commits >= COMMITS_MAX) return false;
+    return this.#arrivals.eventCount + this.#outcomes.length >= OVERLAP_MIN;
+  }
+
   #begin(): void {
     this.#isCycling = true;
     this.#cancelTimer?.();
     this.#cancelTimer = null;
     this.#deps.timers.soon(() => {
       this.#cycle()
-        .catch((error) => {
-          this.#isClosed = true;
-          this.#isCycling = false;
-          this.#deps.hooks.onFatal(error);
-        })
-        .finally(() => {
-          for (const resolve of this.#onCycled.splice(0)) resolve();
-        });
+        .catch((error) => this.#die(error))
+        .finally(() => this.#tellCycled());
     });
   }
 
+  #die(error: unknown): void {
+    this.#isDead = true;
+    this.#isClosed = true;
+    this.#isCycling = false;
+    this.#deps.hooks.onFatal(error);
+  }
+
   #cycled(): Promise<void> {
-    if (!this.#isCycling) return Promise.resolve();
+    if (!this.#isBusy) return Promise.resolve();
     return new Promise((resolve) => {
       this.#onCycled.push(resolve);
     });
   }
 
+  #tellCycled(): void {
+    if (this.#isBusy) return;
+    for (const resolve of this.#onCycled.splice(0)) resolve();
+  }
+
   async #cycle(): Promise<void> {
     try {
-      await this.#commitArrived();
-      await this.#leasing.lease(this.#ended);
+      if (this.#mayCommit) await this.#commitArrived();
+      if (!this.refusal) await this.#leasing.lease(this.#ended);
     } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      this.refusal = error.code === "disk_full" ? "disk_full" : "store_unavailable";
+      this.#refuse(error);
     }
-    this.#dispatcher.send();
     this.#isCycling = false;
+    this.#goOn();
+  }
+
+  /** After a cycle, and after a commit. */
+  #goOn(): void {
+    this.#dispatcher.send();
+    if (this.#isCycling || this.#isDead) return;
     const { schedule, clock } = this.#deps;
-    if (!this.refusal && (this.#hasWork || (schedule.hasRoom && !this.#isClosed))) this.#begin();
+    const hasWork = this.#commits === 0 ? this.#hasWork : this.#mayCommit;
+    if (!this.refusal && (hasWork || (schedule.hasRoom && !this.#isClosed))) this.#begin();
     else if (!this.#isClosed) this.#sleep(this.refusal ? COMMIT_RETRY_MS : schedule.nextWakeAt - clock.now());
   }
 
+  /** The store takes nothing at the moment. Throws what is no problem of the store. */
+  #refuse(error: unknown): void {
+    if (!(error instanceof Problem)) throw error;
+    this.refusal = error.code === "disk_full" ? "disk_full" : "store_unavailable";
+  }
+
   #sleep(ms: number): void {
+    this.#cancelTimer?.();
     this.#cancelTimer = this.#deps.timers.after(Math.max(0, Math.min(ms, SLEEP_MAX_MS)), () => {
       if (!this.#isCycling && !this.#isClosed) this.#begin();
     });
   }
 
-  /** One group commit, all or nothing. Rejects with the store's problem, when nothing is lost but time. */
+  /**
+   * One group commit, all or nothing: resolves when the store has it under way, and while it refuses, when it is done.
+   * Rejects with the store's problem, when nothing is lost but time.
+   */
   async #commitArrived(): Promise<void> {
-    if (!this.#hasWork && !this.refusal) return;
     const groups = this.#arrivals.take();
     const outcomes = this.#outcomes;
     const ended = this.#ended;
     this.#outcomes = [];
     this.#ended = [];
-    const { clock, store, webhooks, counters } = this.#deps;
-    let prepared: Prepared | null = null;
+    const { clock, store, webhooks } = this.#deps;
     try {
       // An empty commit writes nothing: whether the store takes writes again, only a write tells.
       if (this.refusal) await store.putSetting("probe", String(clock.now()));
       const targets = await webhooks.load(targetsOf(groups));
-      prepared = this.#prepare(groups, targets, outcomes, ended);
+      const prepared = this.#prepare(groups, targets, outcomes, ended);
+      const committing = this.#commit(groups, prepared);
+      if (this.refusal) await committing;
+    } catch (error) {
+      this.#putBack(error, groups, null, { outcomes, ended });
+      throw error;
+    }
+  }
+
+  /** From here to the answers; never rejects. */
+  async #commit(groups: readonly Group[], prepared: Prepared): Promise<void> {
+    const { clock, store, counters, schedule } = this.#deps;
+    this.#commits += 1;
+    schedule.changesUnderWay += 1;
+    try {
       const committed = await store.commit(prepared.batch);
       this.refusal = null;
       counters.commitMs.observe(clock.mono() - prepared.begunMono);
       counters.commitEvents.observe(prepared.accepted.length + prepared.settled.length);
       this.#committed(groups, prepared, committed);
     } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      counters.commitFailures += 1;
-      const left = prepared ? this.#undo(prepared) : { outcomes, ended };
-      this.#outcomes = [...left.outcomes, ...this.#outcomes];
-      this.#ended = [...left.ended, ...this.#ended];
-      groups.forEach(({ requests, resolve }, group) => {
-        const entries = prepared?.entries[group];
-        resolve(requests.map((_, index) => problemOf(entries?.[index]) ?? error));
-      });
-      throw error;
+      if (error instanceof Problem) {
+        this.#putBack(error, groups, prepared, this.#undo(prepared));
+        this.#refuse(error);
+      } else {
+        this.#die(error);
+      }
     }
+    schedule.changesUnderWay -= 1;
+    this.#commits -= 1;
+    this.#goOn();
+    this.#tellCycled();
+  }
+
+  /** Nothing was stored: the ends of flights wait for the next commit, the events are refused. */
+  #putBack(
+    error: unknown,
+    groups: readonly Group[],
+    prepared: Prepared | null,
+    left: { readonly outcomes: readonly Outcome[]; readonly ended: readonly EndedFlight[] },
+  ): void {
+    if (!(error instanceof Problem)) return;
+    this.#deps.counters.commitFailures += 1;
+    this.#outcomes = [...left.outcomes, ...this.#outcomes];
+    this.#ended = [...left.ended, ...this.#ended];
+    groups.forEach(({ requests, resolve }, group) => {
+      const entries = prepared?.entries[group];
+      resolve(requests.map((_, index) => problemOf(entries?.[index]) ?? error));
+    });
   }
 
   #prepare(

@@ -14,8 +14,8 @@ const CHECKPOINT_PAGES = 2_000;
 const CACHE_KIB = 131_072;
 
 /**
- * Opens hookd's database: one connection, exclusive, WAL, every commit synced. Exclusive mode keeps a second process
- * out, and keeps SQLite from mapping a `-shm` file, which dies with SIGBUS on a full disk.
+ * Opens hookd's database: one connection, exclusive, WAL. A commit is durable once `LogSync` says so. Exclusive mode
+ * keeps a second process out, and keeps SQLite from mapping a `-shm` file, which dies with SIGBUS on a full disk.
  */
 export function openDatabase(path: string): Db {
   let db: Db;
@@ -28,8 +28,8 @@ export function openDatabase(path: string): Db {
     db.pragma(`page_size = ${PAGE_BYTES}`);
     db.pragma("locking_mode = EXCLUSIVE");
     db.pragma("journal_mode = WAL");
-    // better-sqlite3 is compiled with NORMAL for WAL and applies it at the first statement: FULL must come after.
-    db.pragma("synchronous = FULL");
+    // Checkpoints sync by themselves; each commit is synced off this thread, by log-sync.ts.
+    db.pragma("synchronous = NORMAL");
     db.pragma("foreign_keys = OFF");
     db.pragma("mmap_size = 0");
     db.pragma(`cache_size = -${CACHE_KIB}`);
@@ -95,9 +95,9 @@ function assertDurable(db: Db): void {
   const synchronous = db.pragma("synchronous", { simple: true });
   const journal = db.pragma("journal_mode", { simple: true });
   const locking = db.pragma("locking_mode", { simple: true });
-  if (synchronous !== 2 || journal !== "wal" || locking !== "exclusive") {
+  if (synchronous !== 1 || journal !== "wal" || locking !== "exclusive") {
     throw new Error(
-      `the database is not durable: synchronous=${synchronous} (want 2), journal_mode=${journal} (want wal), ` +
+      `the database is not durable: synchronous=${synchronous} (want 1), journal_mode=${journal} (want wal), ` +
         `locking_mode=${locking} (want exclusive)`,
     );
   }

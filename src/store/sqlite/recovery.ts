@@ -1,4 +1,4 @@
-import type { WebhookId } from "../../domain/ids.ts";
+import type { IdSalt, WebhookId } from "../../domain/ids.ts";
 import type { RecoveredLane } from "../port.ts";
 import type { Db } from "./database.ts";
 import { type Hot, PENDING, RETRYING } from "./hot.ts";
@@ -61,4 +61,18 @@ export function recoverLanes(db: Db, hot: Hot): RecoveredLane[] {
       pendingDueAt: dueAt(webhook, PENDING, found.pending),
       retryingDueAt: dueAt(webhook, RETRYING, found.retrying),
     }));
+}
+
+export function readSalt(db: Db): IdSalt {
+  const hex = String(db.prepare("select value from setting where name = 'salt'").pluck().get());
+  return { a: Number.parseInt(hex.slice(0, 8), 16), b: Number.parseInt(hex.slice(8, 16), 16) };
+}
+
+/** The fold's mark too: an id below it, given again after its rows were deleted, would be missed by a recovery. */
+export function lastSeq(db: Db): number {
+  const tables = ["journal", "webhook", "job", "api_key"];
+  return Math.max(
+    Number(db.prepare("select journal_id from fold").pluck().get()),
+    ...tables.map((table) => Number(db.prepare(`select coalesce(max(id), 0) from ${table}`).pluck().get())),
+  );
 }

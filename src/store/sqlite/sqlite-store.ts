@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import type { DedupeKey } from "../../domain/dedupe.ts";
 import { type Attempt, DEAD_REASONS, type DeadReason, type Delivery } from "../../domain/delivery.ts";
-import type { DeliveryId, EventSeq, IdSalt, JobId, KeyId, WebhookId } from "../../domain/ids.ts";
+import type { DeliveryId, EventSeq, JobId, KeyId, WebhookId } from "../../domain/ids.ts";
 import type { Job } from "../../domain/job.ts";
 import type { ApiKey } from "../../domain/key.ts";
 import { Problem } from "../../domain/problem.ts";
@@ -44,8 +44,9 @@ import { applySettlement, hotFromAppend, Journal } from "./journal.ts";
 import { Keys } from "./keys.ts";
 import { Lanes } from "./lanes.ts";
 import { LogChanges } from "./log-changes.ts";
+import { LogSync } from "./log-sync.ts";
 import { Prune } from "./prune.ts";
-import { recoverLanes } from "./recovery.ts";
+import { lastSeq, readSalt, recoverLanes } from "./recovery.ts";
 import { Remover } from "./remover.ts";
 import { replayJournal } from "./replay-journal.ts";
 import type { SettledRow } from "./settle-batch.ts";
@@ -77,13 +78,14 @@ export function createSqliteStore(options: SqliteOptions): Store {
 
 /**
  * The store in one SQLite file, with one connection in one thread: the hot path appends to the journal, the fold
- * writes the rest a second later (fold.ts). SQLite's calls return when they are done, so every method runs to its end
- * in the turn in which it was called, except those that wait for the fold.
+ * writes the rest a second later (fold.ts). SQLite's calls return when they are done, so every method has its effect
+ * in the turn in which it was called, except those that wait for the fold, and resolves when that is on disk.
  */
 class SqliteStore implements Store {
   readonly #options: SqliteOptions;
   readonly #path: string;
   #db!: Db;
+  #sync!: LogSync;
   #hot!: Hot;
   #journal!: Journal;
   #uids!: UidMemory;
@@ -111,7 +113,9 @@ class SqliteStore implements Store {
     const db = (this.#options.openDatabase ?? openDatabase)(this.#path);
     this.#db = db;
     try {
-      return this.#recover(db);
+      const recovery = this.#recover(db);
+      this.#sync = new LogSync(`${this.#path}-wal`);
+      return recovery;
     } catch (error) {
       db.close();
       throw storeProblem(error);
@@ -162,6 +166,7 @@ class SqliteStore implements Store {
       if (!isDiskFull(error)) throw storeProblem(error);
     } finally {
       this.#db.close();
+      this.#sync.close();
     }
   }
 
@@ -202,6 +207,7 @@ class SqliteStore implements Store {
       this.#hot.markDirty(row, batch.now);
       if (row.dueAt !== null) this.#hot.wait(row);
     }
+    await this.#sync.durable();
     return { appended: appending.appended, stale };
   }
 
@@ -221,7 +227,7 @@ class SqliteStore implements Store {
 
   async expire(webhookId: WebhookId, queuedBefore: number, limit: number, now: number): Promise<LaneChange> {
     await this.#foldAll();
-    return this.#transaction(() => this.#changes.expire(webhookId, queuedBefore, limit, now));
+    return this.#durably(() => this.#changes.expire(webhookId, queuedBefore, limit, now));
   }
 
   async prune(bounds: PruneBounds, limit: number): Promise<{ deleted: number; hasMore: boolean }> {
@@ -268,11 +274,11 @@ class SqliteStore implements Store {
   }
 
   async insertWebhook(webhook: Webhook): Promise<Webhook | null> {
-    return this.#transaction(() => this.#webhooks.insert(webhook));
+    return this.#durably(() => this.#webhooks.insert(webhook));
   }
 
   async updateWebhook(webhook: Webhook): Promise<boolean> {
-    return this.#transaction(() => this.#webhooks.update(webhook));
+    return this.#durably(() => this.#webhooks.update(webhook));
   }
 
   async findWebhook(userId: string, eventId: string): Promise<Webhook | null> {
@@ -296,7 +302,7 @@ class SqliteStore implements Store {
   }
 
   async insertKey(key: ApiKey): Promise<void> {
-    this.#transaction(() => this.#keys.insert(key));
+    await this.#durably(() => this.#keys.insert(key));
   }
 
   async findKey(hash: Uint8Array): Promise<ApiKey | null> {
@@ -312,13 +318,13 @@ class SqliteStore implements Store {
   }
 
   async deleteKey(id: KeyId): Promise<boolean> {
-    return this.#transaction(() => this.#keys.delete(id));
+    return this.#durably(() => this.#keys.delete(id));
   }
 
   async insertJob(job: Job): Promise<void> {
     // A job covers what is there when it is made: all of that must be where the job looks, in the log.
     await this.#foldAll();
-    this.#transaction(() => this.#jobs.insert(job));
+    await this.#durably(() => this.#jobs.insert(job));
   }
 
   async getJob(id: JobId): Promise<Job | null> {
@@ -356,11 +362,12 @@ class SqliteStore implements Store {
       if (row.dueAt !== null) this.#hot.wait(row);
       this.#mark.journalId = row.id;
     }
+    await this.#sync.durable();
     return step;
   }
 
   async cancelJob(id: JobId, now: number): Promise<boolean> {
-    return this.#transaction(() => this.#jobs.cancel(id, now));
+    return this.#durably(() => this.#jobs.cancel(id, now));
   }
 
   async forgetUids(before: number): Promise<boolean> {
@@ -370,7 +377,7 @@ class SqliteStore implements Store {
   }
 
   async putSetting(name: string, value: string): Promise<void> {
-    this.#transaction(() =>
+    await this.#durably(() =>
       this.#db.prepare("insert or replace into setting values (?, ?)").run(name, value),
     );
   }
@@ -435,7 +442,14 @@ class SqliteStore implements Store {
       if (row?.token !== 0) break;
       await this.#foldAll();
     }
-    return this.#transaction(change);
+    return this.#durably(change);
+  }
+
+  /** A transaction, and then the disk. */
+  async #durably<T>(work: () => T): Promise<T> {
+    const result = this.#transaction(work);
+    await this.#sync.durable();
+    return result;
   }
 
   /** All or nothing. SQLite's own errors come out as problems, with nothing changed. */
@@ -467,20 +481,6 @@ function endOfRow(row: HotRow): SettledRow {
     attempt: null,
     settledAt: row.completedAt ?? row.queuedAt,
   };
-}
-
-function readSalt(db: Db): IdSalt {
-  const hex = String(db.prepare("select value from setting where name = 'salt'").pluck().get());
-  return { a: Number.parseInt(hex.slice(0, 8), 16), b: Number.parseInt(hex.slice(8, 16), 16) };
-}
-
-/** The fold's mark too: an id below it, given again after its rows were deleted, would be missed by a recovery. */
-function lastSeq(db: Db): number {
-  const tables = ["journal", "webhook", "job", "api_key"];
-  return Math.max(
-    Number(db.prepare("select journal_id from fold").pluck().get()),
-    ...tables.map((table) => Number(db.prepare(`select coalesce(max(id), 0) from ${table}`).pluck().get())),
-  );
 }
 
 function fileBytes(path: string): number {
