@@ -43,6 +43,12 @@ export interface DaemonOptions {
 const SENDERS_MAX = 4;
 /** So many replaced senders within a minute end the process: something is wrong that a restart may mend. */
 const RESTARTS_MAX = 5;
+/**
+ * The young part of each thread's heap. Node lets it grow to 128 MiB, for the sake of programs that keep what they make;
+ * here all but some 20 MiB a thread is gone after milliseconds. (The API's own is in bin/hookd.)
+ */
+const DIRECTOR_YOUNG_MIB = 48;
+const SENDER_YOUNG_MIB = 24;
 const RESTART_WINDOW_MS = 60_000;
 /** At a stop, after all else has ended, for clients that are still sending a request or reading its answer. */
 const CLOSE_MAX_MS = 1_000;
@@ -135,6 +141,7 @@ function startThreads(
   const director = new Worker(new URL("./threads/director.ts", import.meta.url), {
     workerData: directorData,
     transferList: channels.map((channel) => channel.port1),
+    resourceLimits: { maxYoungGenerationSizeMb: DIRECTOR_YOUNG_MIB },
     name: "director",
   });
   const { engine, receive } = createEngineClient(director);
@@ -172,6 +179,7 @@ function startThreads(
     const sender = new Worker(new URL("./threads/sender.ts", import.meta.url), {
       workerData: senderData,
       transferList: [channel.port2],
+      resourceLimits: { maxYoungGenerationSizeMb: SENDER_YOUNG_MIB },
       name: `sender-${index}`,
     });
     sender.on("error", (error) =>

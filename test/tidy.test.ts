@@ -28,6 +28,7 @@ function roomOf(path: string): string {
   if (path === "store/port.ts") return "store-port";
   if (path === "sender/port.ts") return "sender-port";
   if (path === "engine/port.ts") return "engine-port";
+  if (path === "archive/port.ts") return "archive-port";
   const [first = "", second = ""] = path.split("/");
   if (first === "store") return `store-${second}`;
   return path.includes("/") ? first : path;
@@ -41,11 +42,13 @@ const MAY_SEE: Readonly<Record<string, readonly string[]>> = {
   "store-port": ["domain"],
   "sender-port": ["domain"],
   "engine-port": ["domain"],
-  engine: ["lib", "domain", "config", "store-port", "sender-port", "engine-port"],
+  "archive-port": ["domain"],
+  engine: ["lib", "domain", "config", "store-port", "sender-port", "archive-port", "engine-port"],
   observe: ["lib", "domain", "engine-port", "engine"],
   "store-memory": ["lib", "domain", "store-port"],
   "store-sqlite": ["lib", "domain", "store-port"],
   sender: ["lib", "domain", "sender-port"],
+  archive: ["lib", "domain", "archive-port"],
   api: ["lib", "domain", "config", "engine-port"],
   threads: [
     "lib",
@@ -56,6 +59,8 @@ const MAY_SEE: Readonly<Record<string, readonly string[]>> = {
     "sender-port",
     "sender",
     "store-sqlite",
+    "archive-port",
+    "archive",
     "observe",
   ],
   "version.ts": [],
@@ -71,7 +76,8 @@ const MAY_SEE: Readonly<Record<string, readonly string[]>> = {
     "master-key.ts",
     "version.ts",
   ],
-  cli: ["lib", "domain", "config", "daemon.ts", "version.ts"],
+  bench: ["lib", "domain"],
+  cli: ["lib", "domain", "config", "bench", "daemon.ts", "version.ts"],
 };
 
 test("imports point one way, from the outside in", () => {
@@ -94,7 +100,9 @@ test("imports point one way, from the outside in", () => {
 test("each library stays in its room", () => {
   const homes: Readonly<Record<string, readonly string[]>> = {
     "better-sqlite3": ["store-sqlite"],
-    undici: ["sender"],
+    undici: ["bench"],
+    echarts: ["bench"],
+    "hdr-histogram-js": ["bench"],
     fastify: ["api"],
     commander: ["cli"],
     yaml: ["config"],

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { createServer, type IncomingMessage, STATUS_CODES } from "node:http";
+import { createServer, type Server, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import fastify, {
   type FastifyInstance,
@@ -17,6 +17,7 @@ import { createCursors } from "./cursors.ts";
 import { deliveryRoutes, webhookDeliveryRoutes } from "./deliveries.ts";
 import { dlqRoutes } from "./dlq.ts";
 import { eventRoutes } from "./events.ts";
+import { FastConnections, type FastConnectionsDeps } from "./fast-connections.ts";
 import { jobRoutes } from "./jobs.ts";
 import { keyRoutes } from "./keys.ts";
 import { openApiDocument, type SeenRoute } from "./openapi.ts";
@@ -68,7 +69,6 @@ export async function createApi(deps: ApiDeps): Promise<HookdApi> {
   const nextRequestId = requestNames(context.randomBytes);
   const refuseCrowd = createWaitingLimit();
   const requestId = requestIds(nextRequestId);
-  const publishFast = createFastPublish({ context, requestId, refuseCrowd, isClosing: () => isClosing });
   const api: Api = fastify({
     bodyLimit: BODY_BYTES_MAX,
     clientErrorHandler: (error, socket) => refuseConnection(error, socket, nextRequestId()),
@@ -79,7 +79,7 @@ export async function createApi(deps: ApiDeps): Promise<HookdApi> {
       nameAnswer(request, reply);
       sendProblem(reply, toProblem(error), context.engine.salt);
     },
-    genReqId: requestId,
+    genReqId: (raw) => requestId(raw.headers["x-request-id"]),
     logger: false,
     maxRequestsPerSocket: 0,
     return503OnClosing: false,
@@ -93,13 +93,23 @@ export async function createApi(deps: ApiDeps): Promise<HookdApi> {
           maxHeaderSize: HEADER_BYTES_MAX,
           requestTimeout: REQUEST_TIMEOUT_MS,
         },
-        (request, response) => {
-          if (!publishFast(request, response)) handle(request, response);
-        },
+        handle,
       ),
     trustProxy: false,
   }).withTypeProvider<SchemaTypes>();
   api.server.maxConnections = CONNECTIONS_MAX;
+  const connections = takeConnections(api.server, {
+    fast: createFastPublish(context, () => isClosing),
+    salt: () => context.engine.salt,
+    requestId,
+    clock: deps.clock,
+    limits: {
+      silentMs: HEADERS_TIMEOUT_MS,
+      idleMs: KEEP_ALIVE_TIMEOUT_MS,
+      requestMs: REQUEST_TIMEOUT_MS,
+      checkEveryMs: TIMEOUT_CHECK_MS,
+    },
+  });
   api.decorateRequest("apiKey", null);
   api.setValidatorCompiler(compileValidator as never);
   // Answers go out as they are: the response schemas are for the document, and for the tests that hold answers to them.
@@ -153,9 +163,24 @@ export async function createApi(deps: ApiDeps): Promise<HookdApi> {
     async close() {
       isClosing = true;
       context.stream.close();
+      connections.close();
       await api.close();
     },
   };
+}
+
+/** New connections are looked at before Node's server has them, which goes on with those that are handed over. */
+function takeConnections(server: Server, deps: Omit<FastConnectionsDeps, "handOver">): FastConnections {
+  const listeners = server.listeners("connection");
+  server.removeAllListeners("connection");
+  const connections = new FastConnections({
+    ...deps,
+    handOver: (socket) => {
+      for (const listener of listeners) listener.call(server, socket);
+    },
+  });
+  server.on("connection", (socket) => connections.take(socket));
+  return connections;
 }
 
 function contextOf(deps: ApiDeps): ApiContext {
@@ -337,9 +362,8 @@ function requestNames(random: (count: number) => Uint8Array): () => string {
 }
 
 /** A caller's own x-request-id where it is harmless text, otherwise the next of ours. */
-function requestIds(next: () => string): (raw: IncomingMessage) => string {
-  return (raw) => {
-    const given = raw.headers["x-request-id"];
+function requestIds(next: () => string): (given: string | readonly string[] | undefined) => string {
+  return (given) => {
     return typeof given === "string" && /^[A-Za-z0-9._:-]{1,64}$/.test(given) ? given : next();
   };
 }

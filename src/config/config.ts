@@ -56,7 +56,12 @@ export interface Config {
     readonly fanoutMax: number;
     readonly dedupeWindowMs: number;
   };
-  readonly retention: { readonly successMs: number; readonly deadMs: number };
+  readonly retention: {
+    readonly successMs: number;
+    readonly deadMs: number;
+    /** Absolute; null: what is old is deleted without being kept. */
+    readonly archiveDir: string | null;
+  };
   readonly cache: { readonly ttlMs: number; readonly entries: number };
   /** Absolute; null: `master.key` in the data directory. */
   readonly security: { readonly masterKeyFile: string | null };

@@ -193,6 +193,11 @@ export const KEYS = {
     "30d",
     "How long dead ones stay, and can be replayed.",
   ),
+  "retention.archive_dir": key(
+    optionalPath("/var/lib/hookd-archive"),
+    null,
+    "Where both go before they are deleted: compressed NDJSON, a file for each hour. null: they are deleted only.",
+  ),
 
   "cache.ttl": key(
     duration("5m", "1s", "1h"),

@@ -123,7 +123,11 @@ function build(values: Values, dev: boolean): Config {
       fanoutMax: values["limits.fanout_max"],
       dedupeWindowMs: values["limits.dedupe_window"],
     },
-    retention: { successMs: values["retention.success"], deadMs: values["retention.dead"] },
+    retention: {
+      successMs: values["retention.success"],
+      deadMs: values["retention.dead"],
+      archiveDir: values["retention.archive_dir"],
+    },
     cache: { ttlMs: values["cache.ttl"], entries: values["cache.entries"] },
     security: { masterKeyFile: values["security.master_key_file"] },
     log: { level: values["log.level"], sampleSuccess: values["log.sample_success"] },

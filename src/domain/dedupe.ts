@@ -1,4 +1,4 @@
-import { hash } from "node:crypto";
+import { createHash, hash } from "node:crypto";
 
 /**
  * What is remembered of an event whose uid the publisher gave: 104 bits that stand for (user, uid) and 52 that stand
@@ -10,7 +10,14 @@ export interface DedupeKey {
   readonly content: number;
 }
 
-/** Hash of (user, uid) and of (event id, content type, payload bytes), from SHA-256. */
+/** Up to so many payload bytes are copied behind their names and hashed by one call, at half the price of two. */
+const COPIED_BYTES_MAX = 16_384;
+const scratch = Buffer.allocUnsafeSlow(COPIED_BYTES_MAX + 1_024);
+
+/**
+ * Hash of (user, uid) and of (event id, content type, payload bytes), from SHA-256. Names have no NUL in them, so what
+ * stands before the payload is read in one way only.
+ */
 export function dedupeKey(
   userId: string,
   uid: string,
@@ -19,13 +26,17 @@ export function dedupeKey(
   payload: Uint8Array,
 ): DedupeKey {
   const name = hash("sha256", `${userId}\0${uid}`, "buffer");
-  const kind = hash("sha256", `${eventId}\0${contentType}`, "buffer");
-  const body = hash("sha256", payload, "buffer");
-  return {
-    uidHigh: bits52(name, 0),
-    uidLow: bits52(name, 8),
-    content: bits52(hash("sha256", Buffer.concat([kind, body]), "buffer"), 0),
-  };
+  const content = contentHash(`${eventId}\0${contentType}\0`, payload);
+  return { uidHigh: bits52(name, 0), uidLow: bits52(name, 8), content: bits52(content, 0) };
+}
+
+function contentHash(kind: string, payload: Uint8Array): Buffer {
+  const bytes = Buffer.byteLength(kind);
+  if (bytes + payload.length > scratch.length)
+    return createHash("sha256").update(kind).update(payload).digest();
+  scratch.write(kind, 0);
+  scratch.set(payload, bytes);
+  return hash("sha256", scratch.subarray(0, bytes + payload.length), "buffer");
 }
 
 /** The part of the key that finds an event by its uid. */

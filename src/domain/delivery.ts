@@ -82,3 +82,15 @@ export interface Delivery {
   readonly error: AttemptError | null;
   readonly durationMs: number | null;
 }
+
+/** A delivery that has ended, with its event: what cold storage keeps of it. */
+export interface EndedDelivery
+  extends Omit<
+    Delivery,
+    "status" | "roundStart" | "dueAt" | "isLeased" | "queuedAt" | "createdAt" | "completedAt"
+  > {
+  readonly status: "success" | "dead";
+  readonly completedAt: number;
+  readonly contentType: string;
+  readonly payload: Uint8Array;
+}

@@ -40,6 +40,9 @@ export class Counters {
   delivered = 0;
   staleOutcomes = 0;
   commitFailures = 0;
+  pruned = 0;
+  archived = 0;
+  isArchiveFailing = false;
   readonly refused = new Map<string, number>();
   readonly attempts = zeros([...VERDICTS]);
   readonly attemptErrors = zeros([...ATTEMPT_ERRORS]);

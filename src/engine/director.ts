@@ -1,3 +1,4 @@
+import type { Archive } from "../archive/port.ts";
 import type { Config } from "../config/config.ts";
 import type { Attempt, Delivery } from "../domain/delivery.ts";
 import {
@@ -6,6 +7,7 @@ import {
   type JobId,
   type KeyId,
   sequence,
+  timeOfSeq,
   type WebhookId,
 } from "../domain/ids.ts";
 import type { Job, JobSpec } from "../domain/job.ts";
@@ -13,7 +15,7 @@ import type { ApiKey } from "../domain/key.ts";
 import { Problem } from "../domain/problem.ts";
 import type { DeadGroup, DeliveryFilter, GroupKey, Page, RouteKey, WebhookFilter } from "../domain/query.ts";
 import type { Webhook } from "../domain/webhook.ts";
-import type { Clock } from "../lib/clock.ts";
+import type { SteadyClock } from "../lib/steady-clock.ts";
 import type { Timers } from "../lib/timers.ts";
 import type { Outcome, Sender } from "../sender/port.ts";
 import type { Paged, Recovery, Store } from "../store/port.ts";
@@ -52,10 +54,11 @@ import { WebhookControl } from "./webhook-control.ts";
 export interface DirectorDeps {
   readonly config: Config;
   readonly store: Store;
+  /** Cold storage for what retention deletes, when there is one. Stopped with the director. */
+  readonly archive?: Archive | null;
   /** At least one; each is made with the director's `takeOutcomes`. */
   readonly senders: readonly Sender[];
-  /** Best a `steadyClock`. */
-  readonly clock: Clock;
+  readonly clock: SteadyClock;
   readonly timers: Timers;
   /** [0, 1). */
   readonly random: () => number;
@@ -131,6 +134,8 @@ export class Director implements Engine {
   async start(): Promise<void> {
     const { store, clock } = this.#deps;
     const recovery = await store.open();
+    // What waits was dated by the clock of before: set back meanwhile, it would stand still until that time comes again.
+    if (recovery.lastSeq > 0) clock.resumeFrom(timeOfSeq(recovery.lastSeq));
     await this.#deps.admit?.();
     const known = await store.getSetting(WATERMARK);
     this.#careful = new CarefulClock(clock, known === null ? null : Number(known));
@@ -180,6 +185,7 @@ export class Director implements Engine {
     });
     this.#housekeeping = new Housekeeping({
       ...parts,
+      archive: this.#deps.archive ?? null,
       onForgotten: (lanes) => this.#forgotten(lanes),
       onSuspended: (gapMs) => this.#suspended(gapMs),
     });
@@ -204,6 +210,7 @@ export class Director implements Engine {
     }
     await this.#pipeline.stop();
     await this.#housekeeping.stop();
+    await this.#deps.archive?.stop();
     try {
       await store.putSetting(WATERMARK, String(this.#careful.now()));
     } catch (error) {

@@ -42,6 +42,8 @@ export function engineStats(sources: StatsSources): EngineStats {
       hookd_outcomes_stale_total: counters.staleOutcomes,
       hookd_commit_failures_total: counters.commitFailures,
       hookd_lane_count_drift_total: schedule.countDrift,
+      hookd_deliveries_pruned_total: counters.pruned,
+      hookd_deliveries_archived_total: counters.archived,
     },
     gauges: {
       hookd_queue_depth: schedule.backlog + sources.flights,
@@ -59,6 +61,7 @@ export function engineStats(sources: StatsSources): EngineStats {
       hookd_disk_free_bytes: sources.diskFreeBytes,
       hookd_clock_gap_seconds: sources.clockGapMs / 1000,
       hookd_clock_suspended: sources.isClockSuspended ? 1 : 0,
+      hookd_archive_failing: counters.isArchiveFailing ? 1 : 0,
     },
     histograms: {
       hookd_commit_ms: counters.commitMs.snapshot(),

@@ -1,3 +1,4 @@
+import type { Archive } from "../archive/port.ts";
 import type { Config } from "../config/config.ts";
 import { Problem } from "../domain/problem.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -8,11 +9,13 @@ import { addTo, type Counters } from "./counters.ts";
 import type { DiskWatch } from "./disk-watch.ts";
 import type { Lane } from "./lane.ts";
 import type { LaneChanges } from "./lane-changes.ts";
+import { Retention } from "./retention.ts";
 import type { Schedule } from "./schedule.ts";
 
 export interface HousekeepingDeps {
   readonly config: Config;
   readonly store: Store;
+  readonly archive: Archive | null;
   readonly schedule: Schedule;
   readonly clock: Clock;
   readonly careful: CarefulClock;
@@ -20,6 +23,7 @@ export interface HousekeepingDeps {
   readonly timers: Timers;
   readonly lanes: LaneChanges;
   readonly counters: Counters;
+  readonly log: { warn(message: string, fields: Readonly<Record<string, unknown>>): void };
   readonly onForgotten: (lanes: readonly Lane[]) => void;
   readonly onSuspended: (gapMs: number) => void;
   readonly onFatal: (error: unknown) => void;
@@ -27,10 +31,6 @@ export interface HousekeepingDeps {
 
 /** Between looks for quiet moments, in which the store does what waits for one. */
 const TICK_MS = 250;
-const PRUNE_EVERY_MS = 1_000;
-const PRUNE_ROWS = 500;
-/** Slices in one round of pruning: what a second of 12,000 events needs, and twice that. */
-const PRUNE_SLICES_MAX = 50;
 const SWEEP_EVERY_MS = 10_000;
 const EXPIRE_ROWS = 500;
 const WATERMARK_EVERY_MS = 30_000;
@@ -38,30 +38,37 @@ const WATERMARK_EVERY_MS = 30_000;
 const SWEEP_AGE_SHARE = 0.01;
 /** As long as what a lane knows of its recent attempts is shown. */
 const LANE_IDLE_MS = 5 * 60_000;
+/** Lanes kept for that alone, some 2 KiB each. While there are more, one is forgotten as soon as it has been idle for... */
+const LANES_KEPT_MAX = 100_000;
+const LANE_IDLE_MIN_MS = 1_000;
+/** Lanes looked at in one go: a fraction of a millisecond. */
+const SWEEP_SLICE = 2_000;
 
-/** What has to be done now and then, in slices: folding in quiet moments, retention, expiry, forgetting. */
+/** What has to be done now and then, in slices: folding in quiet moments, expiry; and retention, at a pace of its own. */
 export class Housekeeping {
   readonly #deps: HousekeepingDeps;
+  readonly #retention: Retention;
   #cancel: (() => void) | null = null;
   #isStopped = false;
   #running: Promise<void> = Promise.resolve();
-  #nextPrune = 0;
   #nextSweep = 0;
   #nextWatermark = 0;
   #wasSuspended = false;
 
   constructor(deps: HousekeepingDeps) {
     this.#deps = deps;
+    this.#retention = new Retention(deps);
   }
 
   start(): void {
     this.#schedule();
+    this.#retention.start();
   }
 
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#cancel?.();
-    await this.#running;
+    await Promise.all([this.#running, this.#retention.stop()]);
   }
 
   #schedule(): void {
@@ -86,10 +93,6 @@ export class Housekeeping {
       this.#watch();
       await store.putSetting(WATERMARK, String(this.#deps.careful.now()));
     }
-    if (mono >= this.#nextPrune) {
-      this.#nextPrune = mono + PRUNE_EVERY_MS;
-      await this.#prune();
-    }
     if (mono >= this.#nextSweep) {
       this.#nextSweep = mono + SWEEP_EVERY_MS;
       await this.#sweep();
@@ -102,36 +105,26 @@ export class Housekeeping {
     this.#wasSuspended = careful.isSuspended;
   }
 
-  async #prune(): Promise<void> {
-    const { store, careful, config } = this.#deps;
-    const now = careful.now();
-    const bounds = {
-      successBefore: now - config.retention.successMs,
-      deadBefore: now - config.retention.deadMs,
-    };
-    for (let slice = 0; slice < PRUNE_SLICES_MAX && !this.#isStopped; slice += 1) {
-      const { hasMore } = await store.prune(bounds, PRUNE_ROWS);
-      if (!hasMore) break;
-      await this.#breathe();
-    }
-    const uidsBefore = now - config.limits.dedupeWindowMs;
-    for (let slice = 0; slice < PRUNE_SLICES_MAX && !this.#isStopped; slice += 1) {
-      if (!(await store.forgetUids(uidsBefore))) break;
-      await this.#breathe();
-    }
-  }
-
-  /** Deliveries that have been open for too long end, also those of lanes that send nothing. */
+  /** Deliveries that have been open for too long end, also those of lanes that send nothing; idle lanes are forgotten. */
   async #sweep(): Promise<void> {
     const { schedule, clock, careful } = this.#deps;
-    for (const lane of [...schedule.lanes.values()]) {
+    // What comes while the sweep runs is looked at by the next one.
+    let left = schedule.lanes.size;
+    let forgotten: Lane[] = [];
+    for (const lane of schedule.lanes.values()) {
+      if (this.#mayHoldOld(lane, careful.now())) await this.#expire(lane);
+      const idleMs = schedule.lanes.size > LANES_KEPT_MAX ? LANE_IDLE_MIN_MS : LANE_IDLE_MS;
+      const nowMono = clock.mono();
+      if (schedule.forgetIfIdle(lane, nowMono - idleMs, clock.now(), nowMono)) forgotten.push(lane);
+      left -= 1;
+      if (left % SWEEP_SLICE !== 0) continue;
+      this.#deps.onForgotten(forgotten);
+      forgotten = [];
+      if (left === 0) return;
+      await this.#breathe();
       if (this.#isStopped) return;
-      if (this.#mayHoldOld(lane, careful.now())) {
-        await this.#expire(lane);
-        await this.#breathe();
-      }
     }
-    this.#deps.onForgotten(schedule.forgetIdle(clock.mono() - LANE_IDLE_MS, clock.now(), clock.mono()));
+    this.#deps.onForgotten(forgotten);
   }
 
   /**
@@ -151,6 +144,7 @@ export class Housekeeping {
     const change = await lanes.change(() =>
       store.expire(lane.webhookId, queuedBefore, EXPIRE_ROWS, clock.now()),
     );
+    await this.#breathe();
     const died = change?.died ?? 0;
     addTo(counters.deaths, "expired", died);
     if (died === 0) lane.sweepAt = now + config.delivery.ageMaxMs * SWEEP_AGE_SHARE;

@@ -22,6 +22,8 @@ export interface LearningDeps {
 
 /** The receiver's Retry-After holds its whole lane at most so long. */
 const HOLD_MAX_MS = 5 * 60_000;
+/** What a crash takes at most from the time that a receiver has been failing, while its breaker has never opened. */
+const FAILING_STORED_MS = 60 * 60_000;
 
 /** What settled attempts tell about their lanes: breaker, concurrency, hold, statistics. */
 export class Learning {
@@ -68,10 +70,16 @@ export class Learning {
     if (failingSince !== null && careful.now() - failingSince > config.breaker.disableAfterMs) {
       onBroken(lane, "failing");
     }
-    // Written when it opens, probes and closes. A first failure alone is not: there may be one a second.
-    if ((lane.breaker.isOpen || lane.storedState !== null) && stateOf(lane) !== lane.storedState) {
-      onStateChanged(lane);
-    }
+    if (this.#isWorthStoring(lane, now) && stateOf(lane) !== lane.storedState) onStateChanged(lane);
+  }
+
+  /**
+   * Written when it opens, probes and closes. Of a closed breaker only that it has failed for long: there may be a first
+   * failure a second.
+   */
+  #isWorthStoring({ breaker, storedState }: Lane, now: number): boolean {
+    if (breaker.isOpen || storedState !== null) return true;
+    return breaker.failingSince !== null && now - breaker.failingSince > FAILING_STORED_MS;
   }
 
   #recordInBreaker(lane: Lane, flight: Flight, { attempt }: Outcome, now: number): BreakerTransition {

@@ -8,11 +8,12 @@ import type { Outcome, Sender } from "../sender/port.ts";
 import type { CommitBatch, Committed, NewDelivery, Store } from "../store/port.ts";
 import { Arrivals, type Group, type PublishOutcome } from "./arrivals.ts";
 import type { CarefulClock } from "./careful-clock.ts";
+import { CommitPace } from "./commit-pace.ts";
 import { addTo, type Counters } from "./counters.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import type { Flights } from "./flights.ts";
 import { type Entry, Intake, resultOf } from "./intake.ts";
-import { type Lane, stateOf } from "./lane.ts";
+import { type Lane, NEVER, stateOf } from "./lane.ts";
 import { Learning } from "./learning.ts";
 import { Leasing } from "./leasing.ts";
 import type { PublishRequest, SettledAttempt } from "./port.ts";
@@ -48,15 +49,10 @@ export interface PipelineHooks {
   onFatal(error: unknown): void;
 }
 
-/**
- * While a commit is on its way to the disk the next one is made once so many events and outcomes wait for it: a smaller
- * one costs nearly as much, and would have to wait for the disk anyway.
- */
-const OVERLAP_MIN = 64;
-/** Commits on their way: one that the disk is busy with, and one that the next sync will cover. */
-const COMMITS_MAX = 2;
 /** Between tries while the store takes nothing. */
 const COMMIT_RETRY_MS = 250;
+/** Timers tell time in whole milliseconds: what is nearer is now. */
+const TIMER_MS = 1;
 /** No wait is longer, so that a step of the wall clock is noticed. */
 const SLEEP_MAX_MS = 1_000;
 const REFUSED_RETRY_AFTER_SECONDS = 5;
@@ -64,9 +60,10 @@ const REFUSED_RETRY_AFTER_SECONDS = 5;
 /**
  * The director's loop: one cycle takes what has arrived (new events, outcomes), hands it to the store as one commit,
  * and leases what the free slots allow. When the commit is durable its events are answered and sent. While the disk is
- * busy with one commit the next batch gathers, and is written behind it when it is large; there is no delay but that.
+ * busy with one commit the next batch gathers, and is written behind it when it is large; under load a batch gathers for
+ * some milliseconds (commit-pace.ts).
  *
- *   asleep  --work arrives, a lane wakes--> cycling
+ *   asleep  --work is worth a commit, a lane wakes--> cycling
  *   cycling --nothing left--> asleep; a commit on its way wakes it when it is durable
  *   cycling, asleep --the store refuses a commit--> refused
  *   refused --a quarter of a second--> cycling: it tries again, and nothing else does meanwhile
@@ -82,11 +79,14 @@ export class Pipeline {
   #outcomes: Outcome[] = [];
   #ended: EndedFlight[] = [];
   readonly #laneStates = new Set<Lane>();
+  readonly #pace = new CommitPace();
   #isCycling = false;
   #commits = 0;
   #isClosed = false;
   #isDead = false;
   #cancelTimer: (() => void) | null = null;
+  /** When the timer that is set fires; NEVER without one. */
+  #wakeAtMono = NEVER;
   #onCycled: (() => void)[] = [];
   /** Why the store takes nothing at the moment. */
   refusal: "disk_full" | "store_unavailable" | null = null;
@@ -154,7 +154,9 @@ export class Pipeline {
   /** Something may be due or have room. */
   kick(): void {
     if (this.#isCycling || this.#isClosed || this.refusal) return;
-    if (this.#commits === 0 || this.#mayCommit) this.#begin();
+    const waitMs = this.#waitMs;
+    if (waitMs <= 0) this.#begin();
+    else if (this.#deps.clock.mono() + waitMs < this.#wakeAtMono - TIMER_MS) this.#sleep(waitMs);
   }
 
   /** From now on nothing is leased; what is in flight may end. Resolves when nothing is on its way there any more. */
@@ -199,17 +201,29 @@ export class Pipeline {
     return this.#isCycling || this.#commits > 0;
   }
 
-  /** Whether a commit would be worth its cost now. */
-  get #mayCommit(): boolean {
-    if (this.#commits === 0) return this.#hasWork || this.refusal !== null;
-    if (this.refusal !== null || this.#commits >= COMMITS_MAX) return false;
-    return this.#arrivals.eventCount + this.#outcomes.length >= OVERLAP_MIN;
+  /** How long what has arrived should wait for its commit; Infinity where there is nothing to commit, or no telling. */
+  get #commitWaitMs(): number {
+    if (this.refusal !== null) return this.#commits === 0 ? 0 : NEVER;
+    if (!this.#hasWork) return NEVER;
+    if (this.#isClosed) return this.#commits === 0 ? 0 : NEVER;
+    const waiting = this.#arrivals.eventCount + this.#outcomes.length;
+    const waitMs = this.#pace.waitMs(waiting, this.#commits, this.#deps.clock.mono());
+    return waitMs < TIMER_MS ? 0 : waitMs;
+  }
+
+  /** How long until there is something to do. */
+  get #waitMs(): number {
+    const { schedule, clock } = this.#deps;
+    if (this.#isClosed) return this.#commitWaitMs;
+    if (schedule.hasRoom) return 0;
+    return Math.min(this.#commitWaitMs, Math.max(0, schedule.nextWakeAt - clock.now()));
   }
 
   #begin(): void {
     this.#isCycling = true;
     this.#cancelTimer?.();
     this.#cancelTimer = null;
+    this.#wakeAtMono = NEVER;
     this.#deps.timers.soon(() => {
       this.#cycle()
         .catch((error) => this.#die(error))
@@ -238,7 +252,7 @@ export class Pipeline {
 
   async #cycle(): Promise<void> {
     try {
-      if (this.#mayCommit) await this.#commitArrived();
+      if (this.#commitWaitMs <= 0) await this.#commitArrived();
       if (!this.refusal) await this.#leasing.lease(this.#ended);
     } catch (error) {
       this.#refuse(error);
@@ -249,12 +263,16 @@ export class Pipeline {
 
   /** After a cycle, and after a commit. */
   #goOn(): void {
+    if (this.#isDead) return;
     this.#dispatcher.send();
-    if (this.#isCycling || this.#isDead) return;
-    const { schedule, clock } = this.#deps;
-    const hasWork = this.#commits === 0 ? this.#hasWork : this.#mayCommit;
-    if (!this.refusal && (hasWork || (schedule.hasRoom && !this.#isClosed))) this.#begin();
-    else if (!this.#isClosed) this.#sleep(this.refusal ? COMMIT_RETRY_MS : schedule.nextWakeAt - clock.now());
+    if (this.#isCycling) return;
+    if (this.refusal) {
+      if (!this.#isClosed) this.#sleep(COMMIT_RETRY_MS);
+      return;
+    }
+    const waitMs = this.#waitMs;
+    if (waitMs <= 0) this.#begin();
+    else if (!this.#isClosed) this.#sleep(waitMs);
   }
 
   /** The store takes nothing at the moment. Throws what is no problem of the store. */
@@ -265,7 +283,10 @@ export class Pipeline {
 
   #sleep(ms: number): void {
     this.#cancelTimer?.();
-    this.#cancelTimer = this.#deps.timers.after(Math.max(0, Math.min(ms, SLEEP_MAX_MS)), () => {
+    const waitMs = Math.max(0, Math.min(ms, SLEEP_MAX_MS));
+    this.#wakeAtMono = this.#deps.clock.mono() + waitMs;
+    this.#cancelTimer = this.#deps.timers.after(waitMs, () => {
+      this.#wakeAtMono = NEVER;
       if (!this.#isCycling && !this.#isClosed) this.#begin();
     });
   }
@@ -286,6 +307,7 @@ export class Pipeline {
       if (this.refusal) await store.putSetting("probe", String(clock.now()));
       const targets = await webhooks.load(targetsOf(groups));
       const prepared = this.#prepare(groups, targets, outcomes, ended);
+      this.#pace.begin(prepared.accepted.length + prepared.settled.length, prepared.begunMono);
       const committing = this.#commit(groups, prepared);
       if (this.refusal) await committing;
     } catch (error) {

@@ -4,7 +4,10 @@ const MINUTE_MS = 60_000;
 /** Buckets of durations: each a factor of 1.5 wide, from 1 ms to about 40 s. */
 const BUCKETS = 27;
 const GROWTH = 1.5;
+const LOG_GROWTH = Math.log(GROWTH);
 const FIELDS = 2 + BUCKETS;
+
+const NOTHING = new Uint32Array(0);
 
 export interface RecentSummary {
   readonly successRate: number | null;
@@ -12,12 +15,13 @@ export interface RecentSummary {
   readonly p99Ms: number | null;
 }
 
-/** 580 bytes a lane; old minutes are cleared when a new one begins. */
+/** 580 bytes a lane, from its first attempt on; old minutes are cleared when a new one begins. */
 export class Recent {
-  readonly #cells = new Uint32Array(MINUTES * FIELDS);
+  #cells = NOTHING;
   #minute = 0;
 
   record(isSuccess: boolean, durationMs: number, nowMono: number): void {
+    if (this.#cells === NOTHING) this.#cells = new Uint32Array(MINUTES * FIELDS);
     this.#advance(nowMono);
     const base = (this.#minute % MINUTES) * FIELDS;
     this.#add(base + (isSuccess ? 0 : 1));
@@ -57,7 +61,7 @@ export class Recent {
 
 function bucketOf(durationMs: number): number {
   if (durationMs <= 1) return 0;
-  return Math.min(BUCKETS - 1, Math.ceil(Math.log(durationMs) / Math.log(GROWTH)));
+  return Math.min(BUCKETS - 1, Math.ceil(Math.log(durationMs) / LOG_GROWTH));
 }
 
 /** Upper bound of the bucket in which the quantile lies, ms. */

@@ -280,15 +280,10 @@ export class Schedule {
     this.#ready.add(lane.webhook.userId, lane);
   }
 
-  /** Drops lanes that have had nothing to do for a while; the dropped ones, for whoever keeps things by lane. */
-  forgetIdle(unusedSinceMono: number, now: number, nowMono: number): Lane[] {
-    const dropped: Lane[] = [];
-    for (const lane of this.lanes.values()) {
-      if (lane.lastUsedMono >= unusedSinceMono || !isForgettable(lane, now, nowMono)) continue;
-      this.lanes.delete(lane.webhookId);
-      dropped.push(lane);
-    }
-    return dropped;
+  /** Drops a lane that has nothing to do, unless it was used since; true: whoever keeps things by lane drops them too. */
+  forgetIfIdle(lane: Lane, unusedSinceMono: number, now: number, nowMono: number): boolean {
+    if (lane.lastUsedMono >= unusedSinceMono || !isForgettable(lane, now, nowMono)) return false;
+    return this.lanes.delete(lane.webhookId);
   }
 
   #planOf(lane: Lane, slots: number, now: number, nowMono: number): Plan | null {

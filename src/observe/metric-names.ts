@@ -51,6 +51,11 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   hookd_clock_suspended: gauge(
     "1 while that gap is over an hour: nothing is pruned, expired or switched off.",
   ),
+  hookd_deliveries_pruned_total: counter("Ended deliveries that retention deleted."),
+  hookd_deliveries_archived_total: counter("Ended deliveries written to retention.archive_dir before that."),
+  hookd_archive_failing: gauge(
+    "1 while retention.archive_dir cannot be written: nothing old is deleted, and the disk fills.",
+  ),
   hookd_event_loop_lag_seconds: gauge(
     "99th percentile of the API thread's event-loop delay since the last scrape.",
   ),

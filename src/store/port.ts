@@ -1,5 +1,5 @@
 import type { DedupeKey } from "../domain/dedupe.ts";
-import type { Attempt, DeadReason, Delivery, DeliveryStatus } from "../domain/delivery.ts";
+import type { Attempt, DeadReason, Delivery, DeliveryStatus, EndedDelivery } from "../domain/delivery.ts";
 import type { DeliveryId, EventSeq, IdSalt, JobId, KeyId, WebhookId } from "../domain/ids.ts";
 import type { Job } from "../domain/job.ts";
 import type { ApiKey } from "../domain/key.ts";
@@ -35,8 +35,11 @@ export interface Store {
   /**
    * Deletes what ended before the bounds, one slice: deliveries, tombstones that no delivery needs (as old as a success
    * may be) and ended jobs (as old as a dead delivery may be). How many deliveries, and whether more waits.
+   * `keep` is given every delivery before it is deleted; nothing is deleted until it resolves, nor what has changed
+   * meanwhile, and its rejection is passed on. After a crash or a rejection it is given the same ones again. A
+   * deletion may itself be lost with power, and is done again.
    */
-  prune(bounds: PruneBounds, limit: number): Promise<{ deleted: number; hasMore: boolean }>;
+  prune(bounds: PruneBounds, limit: number, keep?: Keep): Promise<Pruned>;
 
   /** Starts a new round of a dead delivery. Null: it is not dead. */
   revive(id: DeliveryId, now: number): Promise<LaneChange | null>;
@@ -226,6 +229,14 @@ export interface LaneChange {
   readonly dueAt: number | null;
   /** Deliveries that ended, by reason. */
   readonly died: number;
+}
+
+/** Cold storage: resolves when what it was given is durable there. */
+export type Keep = (ended: readonly EndedDelivery[]) => Promise<void>;
+
+export interface Pruned {
+  readonly deleted: number;
+  readonly hasMore: boolean;
 }
 
 export interface PruneBounds {

@@ -12,6 +12,7 @@ import { createLog } from "../observe/log.ts";
 import { createSqliteStore } from "../store/sqlite/sqlite-store.ts";
 import type { CallName, DirectorData, FromDirector, ProblemValue, ToDirector } from "./messages.ts";
 import { newWriter, readRequest, writeOutcome } from "./publish-codec.ts";
+import { RemoteArchive } from "./remote-archive.ts";
 import { RemoteSender } from "./remote-sender.ts";
 
 /** Entry of the director's thread: builds the store and the director, and serves the API's thread. */
@@ -28,9 +29,11 @@ const store = createSqliteStore({
   clock,
 });
 const senders = data.senderPorts.map((senderPort) => new RemoteSender(senderPort));
-const director = new Director({
+const { archiveDir } = config.retention;
+const director: Director = new Director({
   config,
   store,
+  archive: archiveDir === null ? null : new RemoteArchive(archiveDir, () => director.salt),
   senders,
   clock,
   timers: systemTimers,

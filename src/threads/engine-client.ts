@@ -4,7 +4,10 @@ import { Problem } from "../domain/problem.ts";
 import type { PublishOutcome } from "../engine/pipeline.ts";
 import type { Engine, PublishRequest, PublishResult, SettledAttempt } from "../engine/port.ts";
 import { ByteReader } from "../lib/bytes.ts";
-import type { CallName, FromDirector, ToDirector } from "./messages.ts";
+import { systemClock } from "../lib/clock.ts";
+import { Pacer } from "../lib/pacer.ts";
+import { systemTimers } from "../lib/timers.ts";
+import { type CallName, type FromDirector, MESSAGE_EVERY_MS, type ToDirector } from "./messages.ts";
 import { newWriter, readOutcome, writeRequest } from "./publish-codec.ts";
 
 /**
@@ -23,12 +26,13 @@ interface Waiting {
 type Listener = (attempts: readonly SettledAttempt[], skipped: number) => void;
 
 /**
- * The engine as the API's thread sees it. Events published in one turn of the event loop travel as one message and
+ * The engine as the API's thread sees it. Events published within a moment travel as one message and
  * share a commit; everything else is a call with an answer.
  */
 class EngineClient {
   readonly #port: Worker | MessagePort;
   readonly #writer = newWriter();
+  readonly #flushes = new Pacer(() => this.#flush(), MESSAGE_EVERY_MS, systemClock, systemTimers);
   #gathered: Waiting[] = [];
   #outstandingEvents = 0;
   #outstandingBytes = 0;
@@ -66,7 +70,7 @@ class EngineClient {
     this.#outstandingEvents += 1;
     this.#outstandingBytes += bytes;
     return new Promise((resolve, reject) => {
-      if (this.#gathered.length === 0) setImmediate(() => this.#flush());
+      if (this.#gathered.length === 0) this.#flushes.ask();
       this.#gathered.push({ bytes, resolve, reject });
       writeRequest(this.#writer, request);
     });

@@ -5,6 +5,9 @@ import type { ProblemCode } from "../domain/problem.ts";
 import type { Engine, SettledAttempt } from "../engine/port.ts";
 import type { Target } from "../sender/port.ts";
 
+/** Under load a thread sends what it has gathered so often: a message costs as much as ten entries in one. */
+export const MESSAGE_EVERY_MS = 1;
+
 /** Everything that crosses threads. What is frequent is bytes (publish-codec.ts, send-codec.ts), the rest is cloned. */
 export interface DirectorData {
   readonly config: Config;
@@ -22,6 +25,17 @@ export interface SenderData {
   readonly masterKey: Uint8Array;
   readonly ownAddresses: readonly string[];
   readonly port: MessagePort;
+}
+
+export interface ArchiveData {
+  /** `retention.archive_dir`. */
+  readonly directory: string;
+  readonly salt: IdSalt;
+}
+
+/** The answer to a slice of ended deliveries (archive-codec.ts). Null: they are durable. */
+export interface FromArchive {
+  readonly failure: string | null;
 }
 
 export type ToDirector =

@@ -3,18 +3,20 @@ import { compileAddressPolicy } from "../domain/address.ts";
 import { createSealer } from "../domain/seal.ts";
 import { ByteWriter } from "../lib/bytes.ts";
 import { systemClock } from "../lib/clock.ts";
+import { Pacer } from "../lib/pacer.ts";
+import { systemTimers } from "../lib/timers.ts";
 import { createSender } from "../sender/http-sender.ts";
-import type { FromSender, SenderData, ToSender } from "./messages.ts";
+import { type FromSender, MESSAGE_EVERY_MS, type SenderData, type ToSender } from "./messages.ts";
 import { decodeOrders, writeAttemptOutcome } from "./send-codec.ts";
 
-/** Entry of a sender's thread: takes orders, reports outcomes, a message for each turn of the loop. */
+/** Entry of a sender's thread: takes orders, and reports the outcomes of a moment in one message. */
 const data = workerData as SenderData;
 const { config, port } = data;
 const sealer = createSealer(data.masterKey, () => {
   throw new Error("a sender opens secrets and seals none");
 });
 const writer = new ByteWriter(32_768);
-let isFlushing = false;
+const outcomes = new Pacer(flush, MESSAGE_EVERY_MS, systemClock, systemTimers);
 
 const sender = createSender(
   {
@@ -36,14 +38,12 @@ const sender = createSender(
   },
   (outcome) => {
     writeAttemptOutcome(writer, outcome);
-    if (isFlushing) return;
-    isFlushing = true;
-    setImmediate(flush);
+    outcomes.ask();
   },
 );
 
 function flush(): void {
-  isFlushing = false;
+  if (writer.length === 0) return;
   const bytes = writer.take();
   port.postMessage({ kind: "outcomes", bytes } satisfies FromSender, [bytes.buffer]);
 }
@@ -69,6 +69,6 @@ port.on("message", (message: ToSender) => {
 
 async function stop(): Promise<void> {
   await sender.stop();
-  if (writer.length > 0) flush();
+  flush();
   port.postMessage({ kind: "stopped" } satisfies FromSender);
 }

@@ -28,7 +28,7 @@ function overSocket(
   pieceBytes = 65_536,
 ): Promise<Answered> {
   const bytes = Buffer.from(body);
-  const all: Record<string, string> = { host: "hookd", connection: "close", ...headers };
+  const all: Record<string, string> = { host: "hookd", ...headers };
   if (key !== undefined) all.authorization = `Bearer ${key}`;
   if (all["transfer-encoding"] === undefined) all["content-length"] ??= String(bytes.length);
   const head = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
@@ -36,10 +36,15 @@ function overSocket(
     const socket = connect(port, "127.0.0.1");
     let text = "";
     socket.setNoDelay(true).on("error", reject);
+    // The connection is closed from here, when the answer is whole: the short way keeps it open.
     socket.on("data", (chunk) => {
       text += chunk.toString("utf8");
+      const answer = parsed(text);
+      if (Buffer.byteLength(answer.body) < Number(answer.headers["content-length"] ?? Number.NaN)) return;
+      if (!text.includes("\r\n\r\n")) return;
+      socket.destroy();
+      resolve(answer);
     });
-    socket.on("end", () => resolve(parsed(text)));
     socket.write(`POST ${path} HTTP/1.1\r\n${head.join("")}\r\n`);
     let at = 0;
     const send = () => {
@@ -188,26 +193,17 @@ test("what the engine refuses on the short way is told with the time to come bac
 
 test("the short way takes what publishers send, and leaves all else alone", async () => {
   const world = await worldWithWebhook();
-  await fullWay(world, { path: "/v1/publish/warm.up", body: "x", key: world.admin.text });
-  const fast = createFastPublish({
-    context: world.api.context,
-    requestId: () => "req_1",
-    refuseCrowd: () => undefined,
-    isClosing: () => false,
-  });
-  const authorization = `Bearer ${world.admin.text}`;
-  const base = { authorization, "content-type": "application/json", "content-length": "2" };
-  const takes = (url: string, headers: Record<string, string> = {}, method = "POST") => {
-    const request = { method, url, headers: { ...base, ...headers }, on: () => undefined };
-    return fast(request as never, {} as never);
-  };
+  const fast = createFastPublish(world.api.context, () => false);
+  const base = { authorization: "Bearer hk_x", "content-type": "application/json", "content-length": "2" };
+  const takes = (url: string, headers: Record<string, string> = {}) =>
+    fast.take(url, { ...base, ...headers }) !== null;
   expect(takes("/v1/publish/user.created?user_id=acme")).toBe(true);
   expect(takes("/publish/user.created")).toBe(true);
   expect(takes("/v1/events")).toBe(true);
-  expect(takes("/v1/events", {}, "GET")).toBe(false);
   expect(takes("/v1/events/batch")).toBe(false);
   expect(takes("/v1/publish/a%20b")).toBe(false);
-  expect(takes("/v1/events", { authorization: "Bearer hk_unknown" })).toBe(false);
+  expect(takes("/v1/publish/hookd.mine")).toBe(false);
   expect(takes("/v1/events", { "content-length": "999999" })).toBe(false);
-  expect(takes("/v1/events", { "content-encoding": "gzip" })).toBe(false);
+  expect(takes("/v1/events", { "content-length": "0" })).toBe(false);
+  expect(takes("/v1/events", { "content-type": "text/plain" })).toBe(false);
 });

@@ -69,7 +69,15 @@ describe("loading", () => {
     expect(config.delivery.timeoutMs).toBe(15_000);
     expect(config.limits.batchBytes).toBe(8 * 1024 * 1024);
     expect(config.security.masterKeyFile).toBeNull();
+    expect(config.retention.archiveDir).toBeNull();
     expect(config.dev).toBe(false);
+  });
+
+  it("makes the archive's directory absolute, from wherever it is set", () => {
+    const file = fileOf("retention: {archive_dir: cold/storage}\n");
+    expect(loadConfig({ file, env: {} }).retention.archiveDir).toBe(resolve("cold/storage"));
+    const env = { HOOKD_RETENTION_ARCHIVE_DIR: "/cold" };
+    expect(loadConfig({ file, env }).retention.archiveDir).toBe("/cold");
   });
 
   it("takes the file over the defaults, the environment over the file, flags over the environment", () => {

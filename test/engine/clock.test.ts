@@ -94,3 +94,20 @@ test("a clock stepped every five seconds loses nothing", async () => {
   await world.advance(10 * MINUTE);
   expect(await world.tally(ids)).toEqual({ success: 120 });
 });
+
+test("a wall clock that was set back while hookd was down delays nothing that waits, and keeps the order", async () => {
+  const world = await setup();
+  const webhook = await world.webhook({ ordering: "fifo" });
+  await world.call(world.director.updateWebhook(webhook.id, { isPaused: true }));
+  const ids = await world.publish(webhook, 2);
+  await world.advance(20 * SECOND);
+  await world.stop();
+  world.time.jump(-60 * MINUTE);
+  await world.start();
+  await world.call(world.director.updateWebhook(webhook.id, { isPaused: false }));
+  await world.advance(5 * SECOND);
+  ids.push(...(await world.publish(webhook, 1)));
+  await world.advance(5 * SECOND);
+  expect(await world.fates(ids)).toEqual(["success", "success", "success"]);
+  expect(world.order(webhook.id)).toEqual(ids);
+});

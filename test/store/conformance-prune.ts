@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import type { EndedDelivery } from "../../src/domain/delivery.ts";
 import type { DeliveryId } from "../../src/domain/ids.ts";
 import type { Webhook } from "../../src/domain/webhook.ts";
 import type { Setup } from "./conformance.ts";
@@ -171,5 +172,121 @@ export function pruneTests(setup: Setup): void {
     world.clock.at += 2_000;
     expect(await world.pruneAll(START + 1, START + 1, 2)).toBe(10);
     expect(await world.list()).toHaveLength(50);
+  });
+
+  test("whatever prune deletes is given away first, with all there is to know of it", async () => {
+    const world = await setup();
+    const hook = await world.webhook();
+    const other = await world.webhook({ userId: "globex" });
+    const payload = Buffer.from([0, 255, 10]);
+    const token = 7;
+    const named = world.event({ webhooks: [hook], token, uid: "order-1", payload, contentType: "image/png" });
+    await world.append(named);
+    await world.settle({ id: named.targets[0]!.id, token, webhookId: hook.id });
+    const dead = await world.delivery(hook, "dead", { reason: "permanent" });
+    const spread = world.event({ webhooks: [hook, other], userId: "*", token });
+    await world.append(spread);
+    for (const { id, webhookId } of spread.targets) await world.settle({ id, token, webhookId });
+    const late = await world.delivery(hook, "retrying", { dueAt: START + 1 });
+    await world.settleDown();
+    expect(await world.pruneAll(START + 1, 0)).toBe(3);
+    await world.settle(await world.leaseOne(hook.id, "retrying"), { attempt: null, attemptCount: 2 });
+    await world.settleDown();
+    const kept: EndedDelivery[] = [];
+    const again = world.event({ webhooks: [hook], token, uid: "order-2", payload, contentType: "image/png" });
+    await world.append(again);
+    await world.settle({ id: again.targets[0]!.id, token, webhookId: hook.id });
+    await world.settleDown();
+    const expected = await Promise.all([dead, late, again.targets[0]!.id].map((id) => world.get(id)));
+    await world.pruneAll(FAR, FAR, 3, async (ended) => {
+      for (const { id } of ended) expect(await world.get(id)).toMatchObject({ id });
+      kept.push(...ended);
+    });
+    expect(await world.list()).toEqual([]);
+    kept.sort((a, b) => a.id - b.id);
+    expect(kept.map(({ payload: bytes, contentType, ...one }) => one)).toEqual(
+      expected.map(({ roundStart, dueAt, isLeased, queuedAt, createdAt, ...one }) => one),
+    );
+    const texts = kept.map((one) => [one.contentType, Buffer.from(one.payload).toString("latin1")]);
+    const json = (id: DeliveryId) => ["application/json", `{"n": ${id}}`];
+    expect(texts).toEqual([json(dead), json(late), ["image/png", payload.toString("latin1")]]);
+  });
+
+  test("a broadcast's deliveries are kept each for its own user, with the payload", async () => {
+    const world = await setup();
+    const hooks = [await world.webhook(), await world.webhook({ userId: "globex" })];
+    const event = world.event({ webhooks: hooks, userId: "*", token: 4, payload: Buffer.from("{}") });
+    await world.append(event);
+    for (const { id, webhookId } of event.targets) await world.settle({ id, webhookId, token: 4 });
+    await world.settleDown();
+    const kept: EndedDelivery[] = [];
+    await world.pruneAll(FAR, FAR, 3, async (ended) => void kept.push(...ended));
+    expect(kept.map((one) => [one.id, one.event, one.userId, Buffer.from(one.payload).toString()])).toEqual(
+      event.targets.map((target, index) => [target.id, event.seq, ["acme", "globex"][index], "{}"]),
+    );
+    expect(await world.store.getEvent(event.seq, 10)).toBe(null);
+  });
+
+  test("nothing is deleted while it cannot be kept, and everything when it can", async () => {
+    const world = await setup();
+    const hook = await world.webhook();
+    const ids: DeliveryId[] = [];
+    for (let index = 0; index < 4; index += 1) ids.push(await world.delivery(hook, "success"));
+    ids.push(await world.delivery(hook, "dead"));
+    await world.settleDown();
+    const full = new Error("no space left");
+    const refuse = () => Promise.reject(full);
+    for (let tries = 0; tries < 5; tries += 1) {
+      await expect(world.store.prune({ successBefore: FAR, deadBefore: FAR }, 2, refuse)).rejects.toBe(full);
+    }
+    expect(await world.idsOf()).toEqual([...ids].reverse());
+    await world.crash();
+    expect(await world.idsOf()).toEqual([...ids].reverse());
+    const kept = new Set<number>();
+    const keep = async (ended: readonly EndedDelivery[]) => {
+      for (const { id } of ended) kept.add(id);
+    };
+    expect(await world.pruneAll(FAR, FAR, 2, keep)).toBe(5);
+    expect([...kept].sort((a, b) => a - b)).toEqual(ids);
+    expect(await world.list()).toEqual([]);
+  });
+
+  test("what changes while it is being kept stays, and is kept again as it ends", async () => {
+    const world = await setup();
+    const hook = await world.webhook();
+    const dead = await world.delivery(hook, "dead");
+    const success = await world.delivery(hook, "success");
+    const open = await world.delivery(hook, "retrying", { dueAt: START + 1 });
+    await world.settleDown();
+    const select = { ids: [success], statuses: ["success" as const] };
+    let calls = 0;
+    const kept: [number, string][] = [];
+    await world.pruneAll(FAR, FAR, 5, async (ended) => {
+      kept.push(...ended.map((one): [number, string] => [one.id, one.status]));
+      calls += 1;
+      if (calls > 1) return;
+      expect(await world.store.revive(dead, world.clock.at)).not.toBe(null);
+      await world.finish(
+        (await world.startJob({ kind: "replay", userId: null, select, ratePerSecond: null })).id,
+      );
+      await world.settle(await world.leaseOne(hook.id, "retrying"));
+      await world.settleDown();
+    });
+    expect(kept.splice(0)).toContainEqual([success, "success"]);
+    expect(await world.get(dead)).toMatchObject({ status: "pending" });
+    expect(await world.get(success)).toMatchObject({ status: "pending" });
+    await world.settle(await world.leaseOne(hook.id));
+    await world.settle(await world.leaseOne(hook.id));
+    await world.crash();
+    world.clock.at += 1_000;
+    await world.pruneAll(world.clock.at, FAR, 5, async (ended) => {
+      kept.push(...ended.map((one): [number, string] => [one.id, one.status]));
+    });
+    expect(kept.filter(([id]) => id !== open).sort((a, b) => a[0] - b[0])).toEqual([
+      [dead, "success"],
+      [success, "success"],
+    ]);
+    expect(await world.list()).toEqual([]);
+    expect(await world.store.deadGroups({}, [])).toEqual([]);
   });
 }

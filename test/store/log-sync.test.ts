@@ -67,3 +67,15 @@ test("a file that cannot be synced is a failure of the store", async () => {
   await expect(log.durable()).rejects.toThrow(/cannot be synced to disk: EINVAL/);
   log.close();
 });
+
+test("a reader waits for what was committed before it, and for nothing else", async () => {
+  const { log, begun, end } = setup();
+  expect(await toldOf([log.caughtUp()])).toEqual(["durable"]);
+  expect(begun).toHaveLength(0);
+  const write = log.durable();
+  const read = log.caughtUp();
+  expect(await toldOf([write, read])).toEqual(["waits", "waits"]);
+  end();
+  expect(await toldOf([write, read])).toEqual(["durable", "durable"]);
+  expect(begun).toHaveLength(1);
+});

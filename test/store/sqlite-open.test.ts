@@ -59,7 +59,7 @@ test("a file of a newer hookd is refused, and not changed", async () => {
   db.pragma(`user_version = ${MIGRATIONS.length + 1}`);
   db.close();
   const before = readFileSync(path);
-  await expect(adapter.create(testClock()).open()).rejects.toThrow(/written by a newer hookd \(schema 2/);
+  await expect(adapter.create(testClock()).open()).rejects.toThrow(/written by a newer hookd \(schema 3/);
   expect(readFileSync(path).equals(before)).toBe(true);
 });
 

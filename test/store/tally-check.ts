@@ -12,9 +12,13 @@ export function expectSound(db: Db): void {
     .all();
   expect(db.prepare("select slot, webhook, n from tally order by slot, webhook").all()).toEqual(counted);
   const mark = db.prepare("select journal_id from fold").pluck().get();
+  const below = (name: string) =>
+    Number(db.prepare("select value from setting where name = ?").pluck().get(name) ?? 0);
   const wrong = {
+    // Where a sweep is under way, the log goes first.
     "a delivery without its log row": `select j.id from journal j left join log l on l.webhook = j.webhook
-       and l.id = j.id where j.webhook <> 0 and l.id is null and j.id <= ${mark}`,
+       and l.id = j.id where j.webhook <> 0 and l.id is null and j.id <= ${mark}
+       and not (j.id >= ${below("swept_below")} and j.id < ${below("pruned_below")})`,
     "a log row without its delivery": `select l.id from log l left join journal j on j.id = l.id
        and j.webhook = l.webhook where j.id is null`,
     "a delivery without its event":

@@ -18,6 +18,7 @@ import type { Clock } from "../../src/lib/clock.ts";
 import type {
   Appended,
   CommitBatch,
+  Keep,
   Leased,
   LeaseGrant,
   LeaseWant,
@@ -282,10 +283,10 @@ export class World {
     throw new Error(`job ${id} does not end`);
   }
 
-  async pruneAll(successBefore: number, deadBefore: number, limit = 3): Promise<number> {
+  async pruneAll(successBefore: number, deadBefore: number, limit = 3, keep?: Keep): Promise<number> {
     let deleted = 0;
     for (let slices = 0; slices < 1_000; slices += 1) {
-      const pruned = await this.store.prune({ successBefore, deadBefore }, limit);
+      const pruned = await this.store.prune({ successBefore, deadBefore }, limit, keep);
       deleted += pruned.deleted;
       if (!pruned.hasMore) return deleted;
     }

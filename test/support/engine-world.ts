@@ -1,4 +1,5 @@
 import { expect, onTestFinished } from "vitest";
+import type { Archive } from "../../src/archive/port.ts";
 import type { Config } from "../../src/config/config.ts";
 import { loadConfig, type Overrides } from "../../src/config/load.ts";
 import type { Delivery } from "../../src/domain/delivery.ts";
@@ -24,6 +25,7 @@ export interface WorldOptions {
   readonly config?: Overrides;
   readonly senders?: number;
   readonly seed?: number;
+  readonly archive?: Archive;
 }
 
 const NO_FIELDS: WebhookFields = {
@@ -69,12 +71,14 @@ export class EngineWorld {
   isRunning = false;
   readonly #random: () => number;
   readonly #senderCount: number;
+  readonly #archive: Archive | null;
   #webhooks = 0;
 
   constructor(options: WorldOptions) {
     this.config = loadConfig({ env: {}, flags: { data_dir: "/nowhere", ...options.config } });
     this.#random = seededRandom(options.seed ?? 1);
     this.#senderCount = options.senders ?? 1;
+    this.#archive = options.archive ?? null;
     this.time.isBusy = () => this.tap.pending() > 0;
   }
 
@@ -92,6 +96,7 @@ export class EngineWorld {
     this.director = new Director({
       config,
       store: this.tap.store,
+      archive: this.#archive,
       senders: this.senders,
       clock,
       timers: time,

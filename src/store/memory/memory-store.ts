@@ -1,5 +1,5 @@
 import type { DedupeKey } from "../../domain/dedupe.ts";
-import type { Attempt, DeadReason, Delivery } from "../../domain/delivery.ts";
+import type { Attempt, DeadReason, Delivery, EndedDelivery } from "../../domain/delivery.ts";
 import {
   type DeliveryId,
   type EventSeq,
@@ -26,6 +26,7 @@ import type {
   CommitBatch,
   Committed,
   JobStep,
+  Keep,
   LaneChange,
   Leased,
   LeaseGrant,
@@ -33,6 +34,7 @@ import type {
   NewEvent,
   Paged,
   PruneBounds,
+  Pruned,
   RecoveredLane,
   Recovery,
   Settlement,
@@ -141,13 +143,16 @@ class MemoryStore implements Store {
     return change ?? noChange(webhookId);
   }
 
-  async prune(bounds: PruneBounds, limit: number): Promise<{ deleted: number; hasMore: boolean }> {
-    const disk = this.#disk;
-    const ended = [...disk.deliveries.values()].filter((record) => {
+  async prune(bounds: PruneBounds, limit: number, keep?: Keep): Promise<Pruned> {
+    const ended = [...this.#disk.deliveries.values()].filter((record) => {
       const before = record.status === "dead" ? bounds.deadBefore : bounds.successBefore;
       return record.completedAt !== null && record.completedAt < before;
     });
-    const deleted = ended.slice(0, limit);
+    const slice = ended.slice(0, limit);
+    if (keep && slice.length > 0) await keep(slice.map((record) => this.#endedOf(record)));
+    const disk = this.#disk;
+    // A change puts another record in its place.
+    const deleted = slice.filter((record) => disk.deliveries.get(record.id) === record);
     for (const record of deleted) disk.remove(record);
     const needed = new Set([...disk.deliveries.values()].map((record) => record.webhookId));
     for (const { id, deletedAt } of [...disk.webhooks.values()]) {
@@ -158,7 +163,7 @@ class MemoryStore implements Store {
     for (const { job } of [...disk.jobs.values()]) {
       if (job.status !== "running" && job.id < seqAtTime(bounds.deadBefore)) disk.jobs.delete(job.id);
     }
-    return { deleted: deleted.length, hasMore: ended.length > deleted.length };
+    return { deleted: deleted.length, hasMore: ended.length > slice.length };
   }
 
   async revive(id: DeliveryId, now: number): Promise<LaneChange | null> {
@@ -430,6 +435,18 @@ class MemoryStore implements Store {
 
   #deliveryOf(record: DeliveryRecord): Delivery {
     return deliveryOf(record, this.#eventOf(record), this.#leases.has(record.id));
+  }
+
+  #endedOf(record: DeliveryRecord): EndedDelivery {
+    const { roundStart, dueAt, isLeased, queuedAt, createdAt, ...delivery } = this.#deliveryOf(record);
+    const { contentType, payload } = this.#eventOf(record);
+    return {
+      ...delivery,
+      status: delivery.status === "dead" ? "dead" : "success",
+      completedAt: delivery.completedAt ?? 0,
+      contentType,
+      payload: Uint8Array.from(payload),
+    };
   }
 
   #eventOf(record: DeliveryRecord) {

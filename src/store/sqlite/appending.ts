@@ -12,8 +12,8 @@ export class Appending {
   readonly #journal: Journal;
   readonly #uids: UidMemory;
   readonly #insertJob: (job: Job) => void;
-  /** Events of this commit that have a uid to remember. */
-  readonly #remembered = new Map<string, NewEvent>();
+  /** Events of this commit that have a uid to remember, by the first half of its hash. */
+  readonly #remembered = new Map<number, NewEvent[]>();
   readonly appended: Appended[] = [];
   /** Deliveries that are appended dead end by a settlement in the same commit. */
   readonly ended: SettledRow[] = [];
@@ -32,18 +32,21 @@ export class Appending {
 
   /** The commit is durable: its uids are known from now on. */
   confirm(): void {
-    for (const { dedupe, seq } of this.#remembered.values()) if (dedupe) this.#uids.remember(dedupe, seq);
+    for (const events of this.#remembered.values()) {
+      for (const { dedupe, seq } of events) if (dedupe) this.#uids.remember(dedupe, seq);
+    }
   }
 
   #append(event: NewEvent): Appended {
     const key = event.dedupe;
     if (key) {
-      const name = `${key.uidHigh}/${key.uidLow}`;
-      const twin = this.#remembered.get(name);
+      const alike = this.#remembered.get(key.uidHigh);
+      const twin = alike?.find(({ dedupe }) => dedupe?.uidLow === key.uidLow);
       const known = twin ? { event: twin.seq, content: twin.dedupe?.content } : this.#uids.find(key);
       if (known && known.content !== key.content) return { kind: "conflict" };
       if (known) return this.#duplicateOf(known.event, twin ?? null);
-      this.#remembered.set(name, event);
+      if (alike) alike.push(event);
+      else this.#remembered.set(key.uidHigh, [event]);
     }
     this.#journal.append(event);
     if (event.expansion) this.#insertJob(event.expansion);

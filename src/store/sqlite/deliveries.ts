@@ -133,6 +133,9 @@ export class Deliveries {
     const event = this.#journal.eventOf(seq);
     if (!head || !event || head.id !== seq) return null;
     const { refs, count } = this.#journal.deliveriesOf(head, deliveriesMax);
+    const deliveries = refs.map(({ id }) => this.get(id)?.delivery).filter((one) => one !== undefined);
+    // Retention takes deliveries out of the log first, and the journal's rows moments later.
+    if (refs.length > 0 && deliveries.length === 0) return null;
     return {
       seq,
       uid: event.uid,
@@ -141,7 +144,7 @@ export class Deliveries {
       contentType: contentTypeOf(event),
       payload: event.payload ? Uint8Array.from(event.payload) : new Uint8Array(0),
       deliveryCount: count,
-      deliveries: refs.map(({ id }) => this.get(id)?.delivery).filter((delivery) => delivery !== undefined),
+      deliveries,
     };
   }
 

@@ -37,6 +37,12 @@ export class LogSync {
     return promise;
   }
 
+  /** The same for what is committed already and was asked for: at once where nothing of it is left to sync. */
+  caughtUp(): Promise<void> {
+    if (this.#failure) return Promise.reject(this.#failure);
+    return (this.#waiting ?? (this.#isSyncing ? this.#running : null))?.promise ?? Promise.resolve();
+  }
+
   /** After the database is closed, and so synced. */
   close(): void {
     this.#failure ??= new StoreFailure("the database is closed", null);

@@ -77,6 +77,13 @@ export const MIGRATIONS: readonly string[] = [
   create table late(id integer primary key, webhook integer not null, completed_at integer not null) strict;
   create index late_completed on late(completed_at);
   `,
+  `
+  -- Broadcasts' deliveries by id: a range of the journal is deleted but for them, which are looked at one by one.
+  create index journal_fan on journal(id) where event is not null;
+
+  -- Below, old successes are gone. It is never ahead of pruned_below, below which they may go.
+  insert into setting select 'swept_below', coalesce(max(value), '0') from setting where name = 'pruned_below';
+  `,
 ];
 
 /** `steps`: a test gives others. */

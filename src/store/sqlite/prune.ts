@@ -1,17 +1,15 @@
+import type { EndedDelivery } from "../../domain/delivery.ts";
 import { seqAtTime, type WebhookId } from "../../domain/ids.ts";
 import type { PruneBounds } from "../port.ts";
 import type { Db, Statement } from "./database.ts";
+import { EndedReader, type Walked } from "./ended.ts";
 import type { Fold } from "./fold.ts";
 import { DEAD, type Hot, NO_SLOT, SUCCESS, slotOf } from "./hot.ts";
+import type { Journal } from "./journal.ts";
 import type { Removed, Remover } from "./remover.ts";
+import { Sweep, type Swept } from "./sweep.ts";
 import { Tally, TallyMoves } from "./tally.ts";
-
-interface Walked {
-  readonly id: number;
-  readonly webhook: number;
-  readonly status: number | null;
-  readonly completed_at: number | null;
-}
+import type { Webhooks } from "./webhooks.ts";
 
 interface Ended extends Removed {
   readonly status: number;
@@ -19,18 +17,26 @@ interface Ended extends Removed {
   readonly completed_at: number;
 }
 
-/** What a slice found of one kind, and where the next one goes on. */
-interface Found<T, Cursor> {
-  readonly ended: readonly T[];
+/** What a slice has found, before anything is deleted. */
+export interface Found {
+  readonly bounds: PruneBounds;
+  /** What cold storage keeps of all that will go; null: nothing was asked for. */
+  readonly ended: readonly EndedDelivery[] | null;
+  readonly walked: Omit<Walked, "ended">;
+  /** Rows of `late` that are due, whether or not their deliveries still are successes. */
+  readonly lates: readonly number[];
+  readonly late: readonly Removed[];
+  readonly dead: readonly Ended[];
+  readonly deadNext: number;
   readonly hasMore: boolean;
-  readonly next: Cursor;
 }
 
-export interface Pruned {
-  readonly deleted: number;
-  readonly hasMore: boolean;
-  /** To be called when the transaction has committed. */
-  readonly confirm: () => void;
+export interface PruneParts {
+  readonly hot: Hot;
+  readonly fold: Fold;
+  readonly journal: Journal;
+  readonly webhooks: Webhooks;
+  readonly remover: Remover;
 }
 
 /** Rows looked at for each that may be deleted: those that stay are passed by. */
@@ -40,16 +46,19 @@ const JOBS_PER_SLICE = 50;
 const FIRST_TOMBSTONE = { deletedAt: -1, id: -1 };
 
 /**
- * Retention. Rows were inserted in order of time, so old successes are at the journal's beginning: a cursor walks
- * over them once, in slices. What was open then and succeeded later is noted in `late`. The dead and the tombstones
- * are walked over again and again: their cursors are in memory alone, and begin anew at the end.
+ * Retention. Rows were inserted in order of time, so old successes are at the journal's beginning, and go in ranges
+ * (sweep.ts) below a mark that moves on. With cold storage the mark moves as the successes are kept there; without, it
+ * is the bound. A success that comes below the mark, or was too young when the mark passed by, is noted in `late`, and
+ * goes by itself. The dead and the tombstones are walked over again and again: their cursors are in memory alone, and
+ * begin anew at the end.
  */
 export class Prune {
   readonly #fold: Fold;
   readonly #hot: Hot;
   readonly #remover: Remover;
+  readonly #reader: EndedReader;
+  readonly #sweep: Sweep;
   readonly #tally: Tally;
-  readonly #walk: Statement;
   readonly #lates: Statement;
   readonly #dropLate: Statement;
   readonly #failed: Statement;
@@ -58,24 +67,22 @@ export class Prune {
   readonly #dropLane: Statement;
   readonly #dropJobs: Statement;
   readonly #putSetting: Statement;
+  /** Every success below is in cold storage, or in `late`, or goes without being kept. */
+  #markedBelow: number;
   #deadAfter = 0;
   #tombstoneAfter = FIRST_TOMBSTONE;
 
-  constructor(db: Db, hot: Hot, fold: Fold, remover: Remover) {
-    this.#hot = hot;
-    this.#fold = fold;
-    this.#remover = remover;
+  constructor(db: Db, parts: PruneParts) {
+    this.#hot = parts.hot;
+    this.#fold = parts.fold;
+    this.#remover = parts.remover;
+    this.#reader = new EndedReader(db, parts.journal, parts.webhooks);
     this.#tally = new Tally(db);
-    this.#walk = db.prepare(
-      `select j.id, j.webhook, l.status, l.completed_at from journal j
-       left join log l on l.webhook = j.webhook and l.id = j.id
-       where j.id >= ? and j.id < ? order by j.id limit ?`,
-    );
     this.#lates = db.prepare(
-      `select t.id, t.webhook, l.status, l.completed_at from late t
+      `select t.id, t.webhook, l.status, l.reason, l.completed_at from late t
        left join log l on l.webhook = t.webhook and l.id = t.id where t.completed_at < ? limit ?`,
     );
-    this.#dropLate = db.prepare("delete from late where id = ?");
+    this.#dropLate = db.prepare("delete from late where id = ? and completed_at < ?");
     this.#failed = db.prepare(
       `select id, webhook, status, reason, completed_at from log indexed by log_failed where (status = 1 or status = 3)
        and id > ? and id < ? order by id limit ?`,
@@ -90,65 +97,87 @@ export class Prune {
       "delete from job where id in (select id from job where is_running = 0 and id < ? order by id limit ?)",
     );
     this.#putSetting = db.prepare("insert or replace into setting values ('pruned_below', ?)");
-    const stored = db.prepare("select value from setting where name = 'pruned_below'").pluck().get();
-    fold.prunedBelow = Number(stored ?? 0);
+    const stored = db.prepare("select value from setting where name = ?").pluck();
+    this.#markedBelow = Number(stored.get("pruned_below") ?? 0);
+    this.#fold.prunedBelow = this.#markedBelow;
+    this.#sweep = new Sweep(db, parts.remover, Number(stored.get("swept_below") ?? 0));
   }
 
-  /** One slice, inside the caller's transaction. `foldedUpTo`: the fold's mark, up to which the log is complete. */
-  slice(bounds: PruneBounds, limit: number, foldedUpTo: number): Pruned {
-    const successes = this.#takeSuccesses(bounds.successBefore, limit, foldedUpTo);
-    const lates = this.#takeLates(bounds.successBefore, limit);
-    const dead = this.#takeDead(bounds.deadBefore, limit);
-    this.#remover.remove([...successes.ended, ...lates.ended, ...dead.ended]);
+  /**
+   * What the next slice deletes, or keeps and marks. Changes nothing but that later successes are noted from here on.
+   * `foldedUpTo`: the fold's mark, up to which the log is complete.
+   */
+  find(bounds: PruneBounds, limit: number, foldedUpTo: number, isKept: boolean): Found {
+    const below = Math.max(this.#markedBelow, Math.min(seqAtTime(bounds.successBefore), foldedUpTo + 1));
+    const lates = this.#lates.all(bounds.successBefore, limit) as Ended[];
+    const late = lates.filter((row) => row.status === SUCCESS && row.completed_at < bounds.successBefore);
+    const { dead, next } = this.#findDead(bounds.deadBefore, limit);
+    const walked = isKept
+      ? this.#reader.walk(this.#markedBelow, below, bounds.successBefore, limit)
+      : { ended: [], young: [], next: below, hasMore: false };
+    this.#fold.prunedBelow = Math.max(this.#fold.prunedBelow, walked.next);
+    const apart = isKept ? [...late, ...dead].map(({ id, webhook }) => this.#reader.read(id, webhook)) : [];
+    return {
+      bounds,
+      ended: isKept ? [...walked.ended, ...apart.filter((one) => one !== null)] : null,
+      walked,
+      lates: lates.map(({ id }) => id),
+      late,
+      dead,
+      deadNext: next,
+      hasMore: walked.hasMore || lates.length === limit || next !== 0,
+    };
+  }
+
+  /** One slice, inside the caller's transaction. What has changed since it was found stays. */
+  slice(found: Found, limit: number): Swept {
+    const { bounds, walked } = found;
+    const unchanged = this.#unchangedOf(found);
+    const late = found.late.filter(unchanged);
+    const dead = found.dead.filter(unchanged);
+    for (const { id, webhook, completedAt } of walked.young) this.#fold.noteLate(id, webhook, completedAt);
+    for (const id of found.lates) this.#dropLate.run(id, bounds.successBefore);
+    this.#remover.remove([...late, ...dead]);
     const moves = new TallyMoves();
-    for (const { webhook, reason } of dead.ended) moves.move(webhook, slotOf(DEAD, reason), NO_SLOT);
+    for (const { webhook, reason } of dead) moves.move(webhook, slotOf(DEAD, reason), NO_SLOT);
     this.#tally.write(moves);
+    if (walked.next !== this.#markedBelow) this.#putSetting.run(String(walked.next));
+    const swept = this.#sweep.slice(limit, {
+      below: walked.next,
+      endedBefore: bounds.successBefore,
+      isShortAllowed: !walked.hasMore,
+    });
     const tombstones = this.#dropTombstones(bounds.successBefore);
     this.#dropJobs.run(seqAtTime(bounds.deadBefore), JOBS_PER_SLICE);
     return {
-      deleted: successes.ended.length + lates.ended.length + dead.ended.length,
-      hasMore: successes.hasMore || lates.hasMore || dead.hasMore || tombstones.hasMore,
+      deleted: swept.deleted + late.length + dead.length,
+      hasMore: found.hasMore || swept.hasMore || tombstones.hasMore,
       confirm: () => {
-        this.#fold.prunedBelow = successes.next;
-        this.#deadAfter = dead.next;
+        this.#markedBelow = walked.next;
+        swept.confirm();
+        this.#deadAfter = found.deadNext;
         this.#tombstoneAfter = tombstones.next;
       },
     };
   }
 
-  #takeSuccesses(before: number, limit: number, foldedUpTo: number): Found<Removed, number> {
-    const examinedMax = limit * EXAMINED_PER_DELETED;
-    const bound = Math.min(seqAtTime(before), foldedUpTo + 1);
-    const rows = this.#walk.all(this.#fold.prunedBelow, bound, examinedMax) as Walked[];
-    const ended: Removed[] = [];
-    let next = this.#fold.prunedBelow;
-    for (const row of rows) {
-      if (ended.length === limit) break;
-      next = row.id + 1;
-      if (row.status !== SUCCESS) continue;
-      const completedAt = row.completed_at ?? 0;
-      if (completedAt < before) ended.push({ id: row.id, webhook: row.webhook });
-      else this.#fold.noteLate(row.id, row.webhook, completedAt);
-    }
-    if (next !== this.#fold.prunedBelow) this.#putSetting.run(String(next));
-    return { ended, hasMore: ended.length === limit || rows.length === examinedMax, next };
+  /** Whether a row is still as it was found: between the two, cold storage may have taken its time. */
+  #unchangedOf({ ended }: Found): (row: Removed) => boolean {
+    if (ended === null) return () => true;
+    const kept = new Map<number, EndedDelivery>(ended.map((one) => [one.id, one]));
+    return ({ id }) => {
+      const one = kept.get(id);
+      return one !== undefined && this.#reader.isSame(one);
+    };
   }
 
-  /** A delivery that was replayed since it was noted stays; if it succeeds again, it is noted again. */
-  #takeLates(before: number, limit: number): Found<Removed, null> {
-    const rows = this.#lates.all(before, limit) as Walked[];
-    for (const { id } of rows) this.#dropLate.run(id);
-    const ended = rows.filter((row) => row.status === SUCCESS && (row.completed_at ?? 0) < before);
-    return { ended, hasMore: rows.length === limit, next: null };
-  }
-
-  #takeDead(before: number, limit: number): Found<Ended, number> {
+  #findDead(before: number, limit: number): { dead: Ended[]; next: number } {
     const examinedMax = limit * EXAMINED_PER_DELETED;
     const rows = this.#failed.all(this.#deadAfter, seqAtTime(before), examinedMax) as Ended[];
     const old = rows.filter((row) => row.status === DEAD && row.completed_at < before);
-    const ended = old.slice(0, limit);
-    const last = old.length > limit ? ended.at(-1) : rows.length === examinedMax ? rows.at(-1) : undefined;
-    return { ended, hasMore: last !== undefined, next: last?.id ?? 0 };
+    const dead = old.slice(0, limit);
+    const last = old.length > limit ? dead.at(-1) : rows.length === examinedMax ? rows.at(-1) : undefined;
+    return { dead, next: last?.id ?? 0 };
   }
 
   #dropTombstones(before: number): { hasMore: boolean; next: typeof FIRST_TOMBSTONE } {

@@ -25,12 +25,19 @@ export class Remover {
   /** Inside the caller's transaction. Sorted by webhook first, so that the log's pages are touched once each. */
   remove(ended: readonly Removed[]): void {
     const sorted = [...ended].sort((a, b) => a.webhook - b.webhook || a.id - b.id);
-    for (const { id, webhook } of sorted) {
-      this.#log.run(webhook, id);
+    for (const { id, webhook } of sorted) this.#log.run(webhook, id);
+    sorted.sort((a, b) => a.id - b.id);
+    for (const { id } of sorted) {
       this.#attempts.run(id);
-      const event = this.#journal.get(id);
-      if (typeof event === "number") this.removeBarren(event);
+      this.removeFromJournal(id);
     }
+  }
+
+  /** A delivery that the log has no more. How many rows it had. */
+  removeFromJournal(id: number): number {
+    const event = this.#journal.get(id);
+    if (typeof event === "number") this.removeBarren(event);
+    return event === undefined ? 0 : 1;
   }
 
   /** Deletes an event's own row if there is no delivery of it, and none to come. */

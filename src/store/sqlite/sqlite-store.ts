@@ -22,12 +22,14 @@ import type {
   CommitBatch,
   Committed,
   JobStep,
+  Keep,
   LaneChange,
   LeaseGrant,
   LeaseWant,
   NewEvent,
   Paged,
   PruneBounds,
+  Pruned,
   Recovery,
   StepContext,
   Store,
@@ -139,7 +141,8 @@ class SqliteStore implements Store {
     const remover = new Remover(db);
     this.#changes = new LogChanges(db, this.#hot, this.#journal, this.#lanes, remover);
     this.#jobs = new Jobs(db, this.#changes, this.#journal, this.#webhooks, remover);
-    this.#prune = new Prune(db, this.#hot, this.#fold, remover);
+    const parts = { hot: this.#hot, fold: this.#fold, journal: this.#journal, webhooks: this.#webhooks };
+    this.#prune = new Prune(db, { ...parts, remover });
     this.#mark = replayJournal(db, {
       hot: this.#hot,
       journal: this.#journal,
@@ -230,11 +233,12 @@ class SqliteStore implements Store {
     return this.#durably(() => this.#changes.expire(webhookId, queuedBefore, limit, now));
   }
 
-  async prune(bounds: PruneBounds, limit: number): Promise<{ deleted: number; hasMore: boolean }> {
+  async prune(bounds: PruneBounds, limit: number, keep?: Keep): Promise<Pruned> {
     const since = this.#fold.unfoldedSince;
     if (since !== null && Math.max(bounds.successBefore, bounds.deadBefore) > since) await this.#foldAll();
-    const foldedUpTo = this.#fold.foldedUpTo;
-    const pruned = this.#transaction(() => this.#prune.slice(bounds, limit, foldedUpTo));
+    const found = this.#prune.find(bounds, limit, this.#fold.foldedUpTo, keep !== undefined);
+    if (found.ended && found.ended.length > 0) await keep?.(found.ended);
+    const pruned = this.#transaction(() => this.#prune.slice(found, limit));
     pruned.confirm();
     return { deleted: pruned.deleted, hasMore: pruned.hasMore };
   }
@@ -253,11 +257,11 @@ class SqliteStore implements Store {
 
   async listDeliveries(filter: DeliveryFilter, page: Page): Promise<Paged<Delivery>> {
     await this.#foldForReading();
-    return this.#deliveries.list(filter, page);
+    return this.#seen(this.#deliveries.list(filter, page));
   }
 
   async getDelivery(id: DeliveryId): Promise<{ delivery: Delivery; attempts: readonly Attempt[] } | null> {
-    return this.#deliveries.get(id);
+    return this.#seen(this.#deliveries.get(id));
   }
 
   async findEvent(key: DedupeKey): Promise<EventSeq | null> {
@@ -265,12 +269,12 @@ class SqliteStore implements Store {
   }
 
   async getEvent(event: EventSeq, deliveriesMax: number): Promise<StoredEvent | null> {
-    return this.#deliveries.event(event, deliveriesMax);
+    return this.#seen(this.#deliveries.event(event, deliveriesMax));
   }
 
   async deadGroups(filter: DeliveryFilter, by: readonly GroupKey[]): Promise<readonly DeadGroup[]> {
     await this.#foldForReading();
-    return this.#deliveries.deadGroups(filter, by);
+    return this.#seen(this.#deliveries.deadGroups(filter, by));
   }
 
   async insertWebhook(webhook: Webhook): Promise<Webhook | null> {
@@ -282,23 +286,23 @@ class SqliteStore implements Store {
   }
 
   async findWebhook(userId: string, eventId: string): Promise<Webhook | null> {
-    return this.#webhooks.find(userId, eventId);
+    return this.#seen(this.#webhooks.find(userId, eventId));
   }
 
   async getWebhooks(ids: readonly WebhookId[]): Promise<readonly (Webhook | null)[]> {
-    return ids.map((id) => this.#webhooks.get(id));
+    return this.#seen(ids.map((id) => this.#webhooks.get(id)));
   }
 
   async listWebhooks(filter: WebhookFilter, page: Page): Promise<Paged<Webhook>> {
-    return this.#webhooks.list(filter, page);
+    return this.#seen(this.#webhooks.list(filter, page));
   }
 
   async routes(keys: readonly RouteKey[]): Promise<readonly (readonly WebhookId[])[]> {
-    return keys.map((key) => this.#webhooks.route(key));
+    return this.#seen(keys.map((key) => this.#webhooks.route(key)));
   }
 
   async broadcastRoutes(eventId: string, afterUser: string, limit: number): Promise<BroadcastRoutes> {
-    return this.#webhooks.broadcastRoutes(eventId, afterUser, limit);
+    return this.#seen(this.#webhooks.broadcastRoutes(eventId, afterUser, limit));
   }
 
   async insertKey(key: ApiKey): Promise<void> {
@@ -306,15 +310,15 @@ class SqliteStore implements Store {
   }
 
   async findKey(hash: Uint8Array): Promise<ApiKey | null> {
-    return this.#keys.find(hash);
+    return this.#seen(this.#keys.find(hash));
   }
 
   async getKey(id: KeyId): Promise<ApiKey | null> {
-    return this.#keys.get(id);
+    return this.#seen(this.#keys.get(id));
   }
 
   async listKeys(userId: string | null, page: Page): Promise<Paged<ApiKey>> {
-    return this.#keys.list(userId, page);
+    return this.#seen(this.#keys.list(userId, page));
   }
 
   async deleteKey(id: KeyId): Promise<boolean> {
@@ -328,11 +332,11 @@ class SqliteStore implements Store {
   }
 
   async getJob(id: JobId): Promise<Job | null> {
-    return this.#jobs.get(id);
+    return this.#seen(this.#jobs.get(id));
   }
 
   async listJobs(userId: string | null, page: Page): Promise<Paged<Job>> {
-    return this.#jobs.list(userId, page);
+    return this.#seen(this.#jobs.list(userId, page));
   }
 
   async countSelection(job: Job, limit: number): Promise<number> {
@@ -450,6 +454,12 @@ class SqliteStore implements Store {
     const result = this.#transaction(work);
     await this.#sync.durable();
     return result;
+  }
+
+  /** What a read found is told once it is durable, and so after whoever wrote it was told. */
+  async #seen<T>(found: T): Promise<T> {
+    await this.#sync.caughtUp();
+    return found;
   }
 
   /** All or nothing. SQLite's own errors come out as problems, with nothing changed. */

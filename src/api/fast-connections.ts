@@ -1,0 +1,274 @@
+import { STATUS_CODES } from "node:http";
+import type { Socket } from "node:net";
+import type { IdSalt } from "../domain/ids.ts";
+import { Problem } from "../domain/problem.ts";
+import type { Clock } from "../lib/clock.ts";
+import { problemAnswer } from "./problems.ts";
+import type { FastPublish, FastRequest } from "./publish-fast.ts";
+import { ANSWER_TYPE } from "./publishing.ts";
+import { readHead } from "./request-head.ts";
+import { WAITING_MAX } from "./waiting.ts";
+
+export interface FastConnectionsDeps {
+  readonly fast: FastPublish;
+  readonly salt: () => IdSalt;
+  readonly requestId: (given: string | undefined) => string;
+  /** Node's server goes on with the connection: it reads what was given back to the socket, and all that follows. */
+  readonly handOver: (socket: Socket) => void;
+  readonly clock: Clock;
+  readonly limits: FastConnectionLimits;
+}
+
+export interface FastConnectionLimits {
+  /** A connection on which nothing has come yet. */
+  readonly silentMs: number;
+  /** Between an answer and the next request. */
+  readonly idleMs: number;
+  /** From a request's first byte to its last. */
+  readonly requestMs: number;
+  readonly checkEveryMs: number;
+}
+
+const HEAD_END = Buffer.from("\r\n\r\n");
+/** Heads are far below; a longer one is for Node's parser to judge. */
+const HEAD_BYTES_MAX = 4_096;
+
+/**
+ * The publishers' connections as they come, before Node's HTTP server: requests that take the short way are read from
+ * the socket's bytes and answered there. At the first byte of anything else the connection is handed over to Node's
+ * server, for good, once what was asked before is answered. (Node's parser and its request and response objects cost
+ * more than all else that hookd does with an event on this thread: docs/decisions/0009-short-way.md.)
+ */
+export class FastConnections {
+  readonly deps: FastConnectionsDeps;
+  readonly #open = new Set<FastConnection>();
+  readonly #timer: NodeJS.Timeout;
+  #isClosing = false;
+
+  constructor(deps: FastConnectionsDeps) {
+    this.deps = deps;
+    this.#timer = setInterval(() => this.#check(), deps.limits.checkEveryMs).unref();
+  }
+
+  take(socket: Socket): void {
+    this.#open.add(new FastConnection(this, socket));
+  }
+
+  forget(connection: FastConnection): void {
+    this.#open.delete(connection);
+  }
+
+  get isClosing(): boolean {
+    return this.#isClosing;
+  }
+
+  /** Idle connections end at once, the others with their last answer. */
+  close(): void {
+    this.#isClosing = true;
+    clearInterval(this.#timer);
+    for (const connection of this.#open) connection.endWhenIdle();
+  }
+
+  #check(): void {
+    const nowMono = this.deps.clock.mono();
+    for (const connection of this.#open) connection.check(nowMono);
+  }
+}
+
+interface Answer {
+  /** Null until it is there: answers go out in the order of their requests. */
+  bytes: string | Buffer | null;
+}
+
+/** A request whose body is still coming. */
+interface Partial {
+  readonly request: FastRequest;
+  readonly chunks: Buffer[];
+  missing: number;
+}
+
+/**
+ *   reading --request, complete--> reading, an answer more to wait for
+ *   reading --head without its body--> reading the body, for `requestMs`
+ *   reading --anything else--> leaving: paused until all is answered --> handed over
+ *   any --the other side ends, or hookd stops--> ending: closed with the last answer
+ */
+class FastConnection {
+  readonly #all: FastConnections;
+  readonly #socket: Socket;
+  readonly #answers: Answer[] = [];
+  #partial: Partial | null = null;
+  /** What Node's server has to read; null while nothing has come that is not ours. */
+  #rest: Buffer | null = null;
+  #isEnding = false;
+  #hasRead = false;
+  #activeMono: number;
+
+  constructor(all: FastConnections, socket: Socket) {
+    this.#all = all;
+    this.#socket = socket;
+    this.#activeMono = all.deps.clock.mono();
+    socket.setNoDelay(true);
+    socket.on("data", this.#onData);
+    socket.on("end", this.#onEnd);
+    socket.on("error", this.#onError);
+    socket.on("close", this.#onClose);
+  }
+
+  endWhenIdle(): void {
+    this.#isEnding = true;
+    // The body will not come, or not in time: nothing was acknowledged.
+    if (this.#partial !== null) this.#socket.destroy();
+    else this.#settle();
+  }
+
+  check(nowMono: number): void {
+    const { silentMs, idleMs, requestMs } = this.#all.deps.limits;
+    if (this.#answers.length > 0 || this.#rest !== null) return;
+    const spentMs = nowMono - this.#activeMono;
+    if (this.#partial === null && spentMs <= (this.#hasRead ? idleMs : silentMs)) return;
+    if (this.#partial !== null && spentMs <= requestMs) return;
+    if (this.#partial !== null || !this.#hasRead) {
+      const problem = new Problem(
+        "request_timeout",
+        `the request came too slowly: it has ${requestMs / 1_000} s`,
+      );
+      this.#socket.write(this.#refused(problem, this.#all.deps.requestId(undefined), true));
+    }
+    this.#socket.destroy();
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    this.#hasRead = true;
+    const at = this.#readBody(chunk, 0);
+    if (this.#partial === null && at < chunk.length) this.#readRequests(chunk, at);
+  };
+
+  readonly #onEnd = (): void => this.endWhenIdle();
+
+  readonly #onError = (): void => {
+    this.#socket.destroy();
+  };
+
+  readonly #onClose = (): void => this.#all.forget(this);
+
+  readonly #onDrain = (): void => {
+    if (this.#rest === null) this.#socket.resume();
+  };
+
+  #readRequests(chunk: Buffer, from: number): void {
+    for (let at = from; at < chunk.length; ) {
+      const end = chunk.indexOf(HEAD_END, at);
+      const isHead = end >= 0 && end - at <= HEAD_BYTES_MAX && this.#answers.length < WAITING_MAX;
+      const head = isHead ? readHead(chunk.toString("latin1", at, end + 2)) : null;
+      const request = head && this.#all.deps.fast.take(head.url, head.headers);
+      if (!request) {
+        this.#leave(chunk.subarray(at));
+        return;
+      }
+      this.#activeMono = this.#all.deps.clock.mono();
+      this.#partial = { request, chunks: [], missing: request.bodyBytes };
+      at = this.#readBody(chunk, end + HEAD_END.length);
+    }
+  }
+
+  /** Gives the request that is being read what is there of its body. Where the bytes behind that begin. */
+  #readBody(chunk: Buffer, at: number): number {
+    const partial = this.#partial;
+    if (partial === null) return at;
+    const end = Math.min(chunk.length, at + partial.missing);
+    const part = chunk.subarray(at, end);
+    partial.missing -= part.length;
+    if (partial.missing > 0) {
+      partial.chunks.push(part);
+      return end;
+    }
+    this.#partial = null;
+    this.#publish(
+      partial.request,
+      partial.chunks.length === 0 ? part : Buffer.concat([...partial.chunks, part]),
+    );
+    return end;
+  }
+
+  #publish(request: FastRequest, body: Buffer): void {
+    const { fast, requestId } = this.#all.deps;
+    const answer: Answer = { bytes: null };
+    this.#answers.push(answer);
+    fast.publish(request, this.#socket.remoteAddress ?? "", body, (result) => {
+      const id = requestId(request.headers["x-request-id"] as string | undefined);
+      answer.bytes =
+        typeof result === "string" ? acceptedAnswer(id, result) : this.#refused(result, id, false);
+      this.#settle();
+    });
+  }
+
+  /** Sends what is ready and next in line; and then does what waited for the last answer. */
+  #settle(): void {
+    const socket = this.#socket;
+    let sent = 0;
+    for (const { bytes } of this.#answers) {
+      if (bytes === null) break;
+      sent += 1;
+      // Who does not read its answers is not read from.
+      const isTaken = typeof bytes === "string" ? socket.write(bytes, "latin1") : socket.write(bytes);
+      if (!isTaken && !socket.isPaused()) socket.pause().once("drain", this.#onDrain);
+    }
+    if (sent > 0) {
+      this.#answers.splice(0, sent);
+      this.#activeMono = this.#all.deps.clock.mono();
+    }
+    if (this.#answers.length > 0 || this.#partial !== null) return;
+    if (this.#rest !== null) this.#handOver(this.#rest);
+    else if (this.#isEnding || this.#all.isClosing) socket.end();
+  }
+
+  #leave(rest: Buffer): void {
+    this.#rest = rest;
+    this.#socket.pause();
+    this.#settle();
+  }
+
+  #handOver(rest: Buffer): void {
+    const socket = this.#socket;
+    this.#all.forget(this);
+    socket.off("data", this.#onData).off("end", this.#onEnd).off("error", this.#onError);
+    socket.off("close", this.#onClose).off("drain", this.#onDrain);
+    if (socket.destroyed) return;
+    socket.unshift(rest);
+    this.#all.deps.handOver(socket);
+    socket.resume();
+  }
+
+  #refused(problem: Problem, id: string, isLast: boolean): Buffer {
+    const { status, headers, body } = problemAnswer(problem, id, this.#all.deps.salt());
+    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    return Buffer.from(
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nx-request-id: ${id}\r\nx-content-type-options: nosniff\r\n` +
+        `${lines.join("")}content-length: ${Buffer.byteLength(body)}\r\nDate: ${httpDate()}\r\n` +
+        `Connection: ${isLast ? "close" : "keep-alive"}\r\n\r\n${body}`,
+    );
+  }
+}
+
+/** `text` is ASCII. */
+function acceptedAnswer(id: string, text: string): string {
+  return (
+    `HTTP/1.1 202 Accepted\r\nx-request-id: ${id}\r\nx-content-type-options: nosniff\r\n` +
+    `content-type: ${ANSWER_TYPE}\r\ncontent-length: ${text.length}\r\nDate: ${httpDate()}\r\n` +
+    `Connection: keep-alive\r\n\r\n${text}`
+  );
+}
+
+let dateSecond = 0;
+let dateText = "";
+
+/** RFC 9110 5.6.7, made once a second. */
+function httpDate(): string {
+  const second = Math.floor(Date.now() / 1_000);
+  if (second !== dateSecond) {
+    dateSecond = second;
+    dateText = new Date(second * 1_000).toUTCString();
+  }
+  return dateText;
+}

@@ -1,0 +1,35 @@
+/**
+ * A commit has a price beside that of its events: pages written again, messages to every thread. While few publish, each
+ * commit is made at once. When the last one was of so many events and outcomes...
+ */
+const BUSY_MIN = 24;
+/** ...the next one begins no sooner than so long after it... */
+const PACE_MS = 3;
+/** ...unless so many wait for it: then a longer wait would make it no cheaper. */
+const FULL_MIN = 256;
+/** Beside a commit that the disk is busy with, another one is written only if so many wait for it. */
+const OVERLAP_MIN = 64;
+/** Commits on their way: one that the disk is busy with, and one that the next sync will cover. */
+const COMMITS_MAX = 2;
+
+/** When the next commit is worth its price. Measured in docs/decisions/0010-paced-commits.md. */
+export class CommitPace {
+  #begunMono = Number.NEGATIVE_INFINITY;
+  #lastSize = 0;
+
+  /** A commit of so many events and outcomes begins. */
+  begin(size: number, nowMono: number): void {
+    this.#begunMono = nowMono;
+    this.#lastSize = size;
+  }
+
+  /**
+   * Milliseconds until `waiting` events and outcomes should be committed: 0 or less for now, Infinity for not before one
+   * of the `commits` on their way is durable.
+   */
+  waitMs(waiting: number, commits: number, nowMono: number): number {
+    if (commits >= COMMITS_MAX || (commits > 0 && waiting < OVERLAP_MIN)) return Number.POSITIVE_INFINITY;
+    if (this.#lastSize < BUSY_MIN || waiting >= FULL_MIN) return 0;
+    return this.#begunMono + PACE_MS - nowMono;
+  }
+}

@@ -1,0 +1,32 @@
+import { expect, test } from "vitest";
+import { CommitPace } from "../../src/engine/commit-pace.ts";
+
+test("while few publish, every commit is made at once", () => {
+  const pace = new CommitPace();
+  expect(pace.waitMs(1, 0, 0)).toBeLessThanOrEqual(0);
+  pace.begin(5, 100);
+  expect(pace.waitMs(1, 0, 100)).toBeLessThanOrEqual(0);
+});
+
+test("after a large commit the next one gathers for some milliseconds, and no longer", () => {
+  const pace = new CommitPace();
+  pace.begin(100, 100);
+  const waitMs = pace.waitMs(30, 0, 100);
+  expect(waitMs).toBeGreaterThan(0);
+  expect(waitMs).toBeLessThan(10);
+  expect(pace.waitMs(30, 0, 100 + waitMs)).toBeLessThanOrEqual(0);
+});
+
+test("what is already large waits for nothing but the disk", () => {
+  const pace = new CommitPace();
+  pace.begin(1_000, 100);
+  expect(pace.waitMs(2_000, 0, 100)).toBeLessThanOrEqual(0);
+  expect(pace.waitMs(2_000, 1, 100)).toBeLessThanOrEqual(0);
+  expect(pace.waitMs(2_000, 2, 200)).toBe(Number.POSITIVE_INFINITY);
+});
+
+test("beside a commit on its way a small one waits for it", () => {
+  const pace = new CommitPace();
+  pace.begin(3, 100);
+  expect(pace.waitMs(3, 1, 200)).toBe(Number.POSITIVE_INFINITY);
+});
