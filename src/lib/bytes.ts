@@ -9,10 +9,13 @@ const KEPT_BYTES_MAX = 1024 * 1024;
  */
 export class ByteWriter {
   #buffer: Buffer;
+  /** Of the same bytes: V8 makes one instruction of each access, where Buffer's methods are calls. */
+  #view: DataView;
   #at = 0;
 
   constructor(initialBytes = 4096) {
     this.#buffer = Buffer.allocUnsafeSlow(initialBytes);
+    this.#view = viewOf(this.#buffer);
   }
 
   get length(): number {
@@ -21,43 +24,46 @@ export class ByteWriter {
 
   u8(value: number): void {
     this.#reserve(1);
-    this.#buffer[this.#at] = value;
+    this.#view.setUint8(this.#at, value);
     this.#at += 1;
   }
 
   u16(value: number): void {
     this.#reserve(2);
-    this.#at = this.#buffer.writeUInt16LE(value, this.#at);
+    this.#view.setUint16(this.#at, value, true);
+    this.#at += 2;
   }
 
   u32(value: number): void {
     this.#reserve(4);
-    this.#at = this.#buffer.writeUInt32LE(value, this.#at);
+    this.#view.setUint32(this.#at, value, true);
+    this.#at += 4;
   }
 
   f64(value: number): void {
     this.#reserve(8);
-    this.#at = this.#buffer.writeDoubleLE(value, this.#at);
+    this.#view.setFloat64(this.#at, value, true);
+    this.#at += 8;
   }
 
   /** Text of at most 65,535 bytes in UTF-8. */
   text(value: string): void {
     this.#reserve(2 + value.length * 3);
     const written = this.#buffer.write(value, this.#at + 2, "utf8");
-    this.#buffer.writeUInt16LE(written, this.#at);
+    this.#view.setUint16(this.#at, written, true);
     this.#at += 2 + written;
   }
 
   bytes(value: Uint8Array): void {
     this.#reserve(4 + value.length);
-    this.#buffer.writeUInt32LE(value.length, this.#at);
+    this.#view.setUint32(this.#at, value.length, true);
     this.#buffer.set(value, this.#at + 4);
     this.#at += 4 + value.length;
   }
 
   /** Overwrites a u32 written earlier (a count that is known at the end). */
   patchU32(at: number, value: number): void {
-    this.#buffer.writeUInt32LE(value, at);
+    this.#view.setUint32(at, value, true);
   }
 
   /** The bytes written, in a buffer of their own that can be transferred. */
@@ -65,7 +71,7 @@ export class ByteWriter {
     const taken = Buffer.allocUnsafeSlow(this.#at);
     this.#buffer.copy(taken, 0, 0, this.#at);
     this.#at = 0;
-    if (this.#buffer.length > KEPT_BYTES_MAX) this.#buffer = Buffer.allocUnsafeSlow(KEPT_BYTES_MAX);
+    if (this.#buffer.length > KEPT_BYTES_MAX) this.#use(Buffer.allocUnsafeSlow(KEPT_BYTES_MAX));
     return taken as Uint8Array<ArrayBuffer>;
   }
 
@@ -74,17 +80,24 @@ export class ByteWriter {
     if (needed <= this.#buffer.length) return;
     const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.#buffer.length * 2));
     this.#buffer.copy(grown, 0, 0, this.#at);
-    this.#buffer = grown;
+    this.#use(grown);
+  }
+
+  #use(buffer: Buffer): void {
+    this.#buffer = buffer;
+    this.#view = viewOf(buffer);
   }
 }
 
 /** Reads what a ByteWriter wrote, in the same order. Byte values are views, not copies. */
 export class ByteReader {
   readonly #buffer: Buffer;
+  readonly #view: DataView;
   #at = 0;
 
   constructor(bytes: Uint8Array) {
     this.#buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#view = viewOf(bytes);
   }
 
   get hasMore(): boolean {
@@ -92,25 +105,25 @@ export class ByteReader {
   }
 
   u8(): number {
-    const value = this.#buffer.readUInt8(this.#at);
+    const value = this.#view.getUint8(this.#at);
     this.#at += 1;
     return value;
   }
 
   u16(): number {
-    const value = this.#buffer.readUInt16LE(this.#at);
+    const value = this.#view.getUint16(this.#at, true);
     this.#at += 2;
     return value;
   }
 
   u32(): number {
-    const value = this.#buffer.readUInt32LE(this.#at);
+    const value = this.#view.getUint32(this.#at, true);
     this.#at += 4;
     return value;
   }
 
   f64(): number {
-    const value = this.#buffer.readDoubleLE(this.#at);
+    const value = this.#view.getFloat64(this.#at, true);
     this.#at += 8;
     return value;
   }
@@ -128,4 +141,8 @@ export class ByteReader {
     this.#at += length;
     return value;
   }
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -146,22 +146,24 @@ export function settlementsBehindMark(
 }
 
 export function hotFromAppend(event: NewEvent, target: NewDelivery, now: number): HotRow {
-  const isDead = target.reason !== null;
-  return {
-    id: target.id,
-    webhookId: target.webhookId,
-    event: event.seq,
-    userId: target.userId,
-    eventId: event.eventId,
-    uid: event.uid,
-    contentType: event.contentType,
-    ...fresh(Math.min(timeOfSeq(target.id), now)),
-    status: isDead ? DEAD : PENDING,
-    reason: isDead ? DEAD_REASONS.indexOf(target.reason) : null,
-    ...(isDead ? { dueAt: null } : {}),
-    completedAt: isDead ? now : null,
-    token: isDead ? 0 : target.token,
-  };
+  const row = freshRow(
+    target.id,
+    target.webhookId,
+    event.seq,
+    target.userId,
+    Math.min(timeOfSeq(target.id), now),
+  );
+  row.eventId = event.eventId;
+  row.uid = event.uid;
+  row.contentType = event.contentType;
+  row.token = target.token;
+  if (target.reason === null) return row;
+  row.status = DEAD;
+  row.reason = DEAD_REASONS.indexOf(target.reason);
+  row.dueAt = null;
+  row.completedAt = now;
+  row.token = 0;
+  return row;
 }
 
 /**
@@ -169,31 +171,43 @@ export function hotFromAppend(event: NewEvent, target: NewDelivery, now: number)
  * queued since its id was made, as when it was appended; `now` is the bound where the wall clock was ahead then.
  */
 export function hotFromJournal(row: JournalEvent, head: JournalEvent, userId: string, now: number): HotRow {
-  return {
-    id: row.id as DeliveryId,
-    webhookId: row.webhook as WebhookId,
-    event: head.id as EventSeq,
-    userId,
-    eventId: head.event_id ?? "",
-    uid: head.uid,
-    contentType: head.content_type ?? COMMON_TYPE,
-    ...fresh(Math.min(timeOfSeq(row.id), now)),
-  };
+  const at = Math.min(timeOfSeq(row.id), now);
+  const made = freshRow(row.id as DeliveryId, row.webhook as WebhookId, head.id as EventSeq, userId, at);
+  made.eventId = head.event_id ?? "";
+  made.uid = head.uid;
+  made.contentType = head.content_type ?? COMMON_TYPE;
+  return made;
 }
 
-function fresh(at: number) {
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** Written out, as one literal: rows are made for every event, and all have the same shape. */
+function freshRow(
+  id: DeliveryId,
+  webhookId: WebhookId,
+  event: EventSeq,
+  userId: string,
+  at: number,
+): Mutable<HotRow> {
   return {
+    id,
+    webhookId,
+    event,
+    userId,
+    eventId: "",
+    uid: null,
+    contentType: COMMON_TYPE,
     status: PENDING,
-    reason: null as number | null,
+    reason: null,
     attemptCount: 0,
     roundStart: 0,
-    dueAt: at as number | null,
+    dueAt: at,
     queuedAt: at,
-    completedAt: null as number | null,
-    code: null as number | null,
-    error: null as number | null,
-    durationMs: null as number | null,
-    excerpt: null as Uint8Array | null,
+    completedAt: null,
+    code: null,
+    error: null,
+    durationMs: null,
+    excerpt: null,
     token: 0,
     isDirty: false,
     isFolding: false,
