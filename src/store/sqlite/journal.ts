@@ -168,11 +168,14 @@ export function hotFromAppend(event: NewEvent, target: NewDelivery, now: number)
 
 /**
  * `head`: the event's row (the same one unless the event has a row of its own); `userId`: the webhook's user. Due and
- * queued since its id was made, as when it was appended; `now` is the bound where the wall clock was ahead then.
+ * queued since its id was made, as when it was appended. Where the wall clock was ahead then it is due at `now`, so that
+ * it does not wait for that time to come; its age counts from its id all the same, or a clock that is behind now would
+ * make it old once it goes on.
  */
 export function hotFromJournal(row: JournalEvent, head: JournalEvent, userId: string, now: number): HotRow {
-  const at = Math.min(timeOfSeq(row.id), now);
+  const at = timeOfSeq(row.id);
   const made = freshRow(row.id as DeliveryId, row.webhook as WebhookId, head.id as EventSeq, userId, at);
+  made.dueAt = Math.min(at, now);
   made.eventId = head.event_id ?? "";
   made.uid = head.uid;
   made.contentType = head.content_type ?? COMMON_TYPE;

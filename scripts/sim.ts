@@ -1,0 +1,151 @@
+// npm run sim: the real director on a fake clock, against everything that can go wrong, from a seed. `--help`
+// tells more.
+import { parseArgs } from "node:util";
+import { explain, type ManyOptions, simulateMany } from "../test/sim/many.ts";
+import { type OutageReport, outage, problemsOf } from "../test/sim/outage.ts";
+import { PLANTS } from "../test/sim/plants.ts";
+import { LEAST } from "../test/sim/run.ts";
+import { assertNode } from "./run.ts";
+
+const SEEDS = 500;
+const SEEDS_PLANTED = 50;
+
+const HELP = `The real director, lanes and retries on a fake clock, with seeded receivers, crashes, clock jumps and
+store errors. After every step the invariants are checked: nothing accepted is lost, nothing is sent early,
+twice at once, beyond its limits, or after its end.
+
+  npm run sim                                        seeds 1 to ${SEEDS}
+  npm run sim -- --seed 17 --seeds 1 --trace         one seed, step by step
+  npm run sim -- --plant slot-leak                   does it find that bug? exit code 0 when it does
+  npm run sim -- --store sqlite --seeds 20           on the real store
+  npm run sim -- --scenario outage                   10,000 receivers down for an hour, and a crash in it
+
+  --seed N         first seed (1)
+  --seeds K        how many (${SEEDS}; ${SEEDS_PLANTED} with --plant)
+  --hours H        simulated for each seed, before it heals and drains (1)
+  --store NAME     memory (default) or sqlite
+  --plant NAME     plants a bug, and looks for it
+  --list-plants    which bugs there are
+  --scenario NAME  outage; --webhooks N (10000) and --minutes M (60) make it smaller
+  --trace          prints every step`;
+
+const OPTIONS = {
+  seed: { type: "string", default: "1" },
+  seeds: { type: "string" },
+  hours: { type: "string", default: "1" },
+  store: { type: "string", default: "memory" },
+  plant: { type: "string" },
+  "list-plants": { type: "boolean", default: false },
+  scenario: { type: "string" },
+  webhooks: { type: "string", default: "10000" },
+  minutes: { type: "string", default: "60" },
+  trace: { type: "boolean", default: false },
+  help: { type: "boolean", short: "h", default: false },
+} as const;
+
+type Values = ReturnType<typeof parse>;
+
+/** What was asked for cannot be: exit code 2. */
+class Misuse extends Error {}
+
+assertNode();
+try {
+  process.exitCode = await main(parse());
+} catch (error) {
+  if (!(error instanceof Misuse)) throw error;
+  console.error(`${error.message}: see npm run sim -- --help`);
+  process.exitCode = 2;
+}
+
+function parse() {
+  try {
+    return parseArgs({ options: OPTIONS }).values;
+  } catch (error) {
+    throw new Misuse(error instanceof Error ? error.message : String(error));
+  }
+}
+
+async function main(values: Values): Promise<number> {
+  if (values.help) return say(HELP, 0);
+  if (values["list-plants"]) return say(PLANTS.map(({ name, what }) => `${name}: ${what}`).join("\n"), 0);
+  if (values.scenario !== undefined) return runScenario(values.scenario, values);
+  if (values.store !== "memory" && values.store !== "sqlite")
+    throw new Misuse(`there is no store ${values.store}`);
+  const plant = values.plant ?? null;
+  if (plant !== null && !PLANTS.some(({ name }) => name === plant))
+    throw new Misuse(`there is no plant ${plant}`);
+  const options: ManyOptions = {
+    firstSeed: numberOf(values.seed),
+    seeds: numberOf(values.seeds ?? String(plant === null ? SEEDS : SEEDS_PLANTED)),
+    hours: numberOf(values.hours),
+    store: values.store,
+    plant,
+    ...(values.trace && { trace: (line: string) => console.log(line) }),
+  };
+  return plant === null ? runSound(options) : runPlanted(options, plant);
+}
+
+async function runSound(options: ManyOptions): Promise<number> {
+  const begun = performance.now();
+  const { ran, failed, totals, least } = await simulateMany({
+    ...options,
+    onReport: (report) => {
+      if (report.violations.length > 0) console.log(`${explain(report, options)}\n`);
+    },
+  });
+  const seconds = (performance.now() - begun) / 1000;
+  console.log(
+    `${ran} seeds: ${ran - failed.length} kept every invariant, ${failed.length} did not. ` +
+      `${totals.deliveries} deliveries, ${totals.attempts} attempts, ` +
+      `${totals.hours.toFixed(0)} simulated hours in ${seconds.toFixed(1)} s: ${(totals.hours / seconds).toFixed(1)} hours a second`,
+  );
+  if (failed.length < ran) {
+    console.log(
+      `every seed had at least ${least.deliveries} deliveries (${LEAST.deliveries} are asked for), ` +
+        `${least.crashes} crashes (${LEAST.crashes}), ${least.behaviourChanges} changes of behaviour ` +
+        `(${LEAST.behaviourChanges})`,
+    );
+  }
+  return failed.length === 0 ? 0 : 1;
+}
+
+async function runPlanted(options: ManyOptions, plant: string): Promise<number> {
+  const { ran, failed } = await simulateMany(options);
+  const [found] = failed;
+  if (!found) return say(`${plant} was not found by ${ran} seeds, from ${options.firstSeed} on`, 1);
+  const [first] = found.violations;
+  return say(
+    `${plant} was found by seed ${found.seed}, after ${ran} seeds, by: ${first?.invariant}\n  ${first?.what}`,
+    0,
+  );
+}
+
+async function runScenario(name: string, values: Values): Promise<number> {
+  if (name !== "outage") throw new Misuse(`there is no scenario ${name}`);
+  const report = await outage({
+    webhooks: numberOf(values.webhooks),
+    minutes: numberOf(values.minutes),
+    seed: numberOf(values.seed),
+  });
+  return sayOutage(report);
+}
+
+function sayOutage(report: OutageReport): number {
+  for (const [name, value] of Object.entries(report)) {
+    console.log(`${name}: ${typeof value === "number" ? Number(value.toFixed(3)) : JSON.stringify(value)}`);
+  }
+  const problems = problemsOf(report);
+  for (const problem of problems) console.log(`BROKEN: ${problem}`);
+  return problems.length === 0 ? 0 : 1;
+}
+
+function say(text: string, code: number): number {
+  console.log(text);
+  return code;
+}
+
+function numberOf(text: string): number {
+  const value = Number(text);
+  if (!(value > 0)) throw new Misuse(`${text} is no number above 0`);
+  return value;
+}

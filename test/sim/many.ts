@@ -1,0 +1,70 @@
+import { type Plant, plantOf } from "./plants.ts";
+import { type RunReport, simulate } from "./run.ts";
+
+export interface ManyOptions {
+  readonly firstSeed: number;
+  readonly seeds: number;
+  readonly hours: number;
+  readonly store: "memory" | "sqlite";
+  readonly plant: string | null;
+  readonly trace?: (line: string) => void;
+  /** Called after each seed. */
+  readonly onReport?: (report: RunReport) => void;
+}
+
+export interface ManyReport {
+  readonly ran: number;
+  readonly failed: readonly RunReport[];
+  readonly totals: { readonly hours: number; readonly deliveries: number; readonly attempts: number };
+  /** The least that any seed went through. */
+  readonly least: {
+    readonly deliveries: number;
+    readonly crashes: number;
+    readonly behaviourChanges: number;
+  };
+}
+
+/** One seed after the other. With a plant it ends with the first seed that finds it. */
+export async function simulateMany(options: ManyOptions): Promise<ManyReport> {
+  const plant: Plant | null = options.plant === null ? null : plantOf(options.plant);
+  const failed: RunReport[] = [];
+  const totals = { hours: 0, deliveries: 0, attempts: 0 };
+  const least = { deliveries: Infinity, crashes: Infinity, behaviourChanges: Infinity };
+  let ran = 0;
+  while (ran < options.seeds) {
+    const report = await simulate({ ...options, seed: options.firstSeed + ran, plant });
+    ran += 1;
+    options.onReport?.(report);
+    const { counts } = report;
+    totals.hours += counts.hours;
+    totals.deliveries += counts.deliveries;
+    totals.attempts += counts.attempts;
+    if (report.violations.length > 0) {
+      failed.push(report);
+      if (plant) break;
+      continue;
+    }
+    least.deliveries = Math.min(least.deliveries, counts.deliveries);
+    least.crashes = Math.min(least.crashes, counts.crashes);
+    least.behaviourChanges = Math.min(least.behaviourChanges, counts.behaviourChanges);
+  }
+  return { ran, failed, totals, least };
+}
+
+/** What a failed run came to, and the command that shows it again. */
+export function explain(report: RunReport, options: ManyOptions): string {
+  const lines = report.violations.map(({ invariant, what }) => `  ${invariant}\n    ${what}`);
+  const again = [
+    `npm run sim -- --seed ${report.seed} --seeds 1 --hours ${options.hours}`,
+    options.store === "memory" ? "" : ` --store ${options.store}`,
+    options.plant === null ? "" : ` --plant ${options.plant}`,
+    " --trace",
+  ];
+  return [
+    `seed ${report.seed} broke, after ${report.counts.steps} steps:`,
+    ...lines,
+    "the last steps:",
+    ...report.lastSteps.map((step) => `  ${step}`),
+    `again: ${again.join("")}`,
+  ].join("\n");
+}

@@ -1,0 +1,217 @@
+import { Problem } from "../../src/domain/problem.ts";
+import type { DirectorDeps } from "../../src/engine/director.ts";
+import type { Lane } from "../../src/engine/lane.ts";
+import { Schedule } from "../../src/engine/schedule.ts";
+import type { Outcome, SendOrder } from "../../src/sender/port.ts";
+import type { CommitBatch, Committed, Store } from "../../src/store/port.ts";
+import { seededRandom } from "../support/fake-clock.ts";
+
+/** A bug at work: what the director is given, and what it hears, altered. */
+export interface ActivePlant {
+  readonly deps: (deps: DirectorDeps) => DirectorDeps;
+  readonly outcomes: (outcomes: readonly Outcome[]) => readonly Outcome[];
+  /** Takes it out again. */
+  readonly remove: () => void;
+}
+
+/** A bug that somebody could write, and that the simulation has to find. */
+export interface Plant {
+  readonly name: string;
+  readonly what: string;
+  /** `random` is the plant's own. */
+  plant(random: () => number): ActivePlant;
+}
+
+/** Nothing is planted. */
+export const SOUND: ActivePlant = {
+  deps: (deps) => deps,
+  outcomes: (outcomes) => outcomes,
+  remove: () => {},
+};
+
+export const PLANTS: readonly Plant[] = [
+  {
+    name: "stale-token",
+    what: "outcomes are settled without a look at the token: a late one of an old lease ends the new one",
+    plant: () => {
+      const tokens = new Map<number, number>();
+      return {
+        ...SOUND,
+        deps: (deps) => ({
+          ...deps,
+          senders: deps.senders.map((sender) =>
+            instead(sender, "send", (send) => (orders: readonly SendOrder[]) => {
+              for (const { deliveryId, token } of orders) tokens.set(deliveryId, token);
+              send(orders);
+            }),
+          ),
+        }),
+        outcomes: (outcomes) =>
+          outcomes.map((outcome) => ({
+            ...outcome,
+            token: tokens.get(outcome.deliveryId) ?? outcome.token,
+          })),
+      };
+    },
+  },
+  {
+    name: "lost-wake-up",
+    what: "one in 500 times a lane is not put where it belongs after it changed: nobody wakes it",
+    plant: (random) =>
+      patched(
+        "touch",
+        (touch) =>
+          function (this: Schedule, lane: Lane, now: number, nowMono: number) {
+            if (random() >= 1 / 500) touch.call(this, lane, now, nowMono);
+          },
+      ),
+  },
+  {
+    name: "retry-after-ignored",
+    what: "the Retry-After of an answer is not heard",
+    plant: () => ({
+      ...SOUND,
+      outcomes: (outcomes) => outcomes.map((outcome) => ({ ...outcome, retryAfterMs: null })),
+    }),
+  },
+  {
+    name: "early-retry",
+    what: "jitter goes both ways: a retry may come a tenth before its time",
+    plant: () => ({
+      ...SOUND,
+      deps: (deps) => {
+        const { policy } = deps.config.retry;
+        if (policy.kind !== "list") return deps;
+        const delaysMs = policy.delaysMs.map((delayMs) => delayMs * 0.9);
+        return {
+          ...deps,
+          config: { ...deps.config, retry: { ...deps.config.retry, policy: { ...policy, delaysMs } } },
+        };
+      },
+    }),
+  },
+  {
+    name: "forgotten-breaker",
+    what: "the state of lanes is not written: a crash closes every breaker",
+    plant: () =>
+      onCommit((commit) => (batch) => {
+        return commit({ ...batch, laneStates: [] });
+      }),
+  },
+  {
+    name: "slot-leak",
+    what: "one in 50 retries does not give its slot back",
+    plant: (random) =>
+      patched(
+        "end",
+        (end) =>
+          function (this: Schedule, lane: Lane, isRetry: boolean, now: number, nowMono: number) {
+            if (!isRetry || random() >= 1 / 50) end.call(this, lane, isRetry, now, nowMono);
+          },
+      ),
+  },
+  {
+    name: "half-commit",
+    what: "one commit in 50 fails half-way, and all of its events are acknowledged",
+    plant: (random) =>
+      onCommit((commit) => async (batch) => {
+        const half = batch.appends.length >> 1;
+        if (half === 0 || random() >= 1 / 50) return commit(batch);
+        const committed = await commit({ ...batch, appends: batch.appends.slice(0, half) });
+        const lost = batch.appends.slice(half).map(() => ({ kind: "accepted" as const }));
+        return { ...committed, appended: [...committed.appended, ...lost] };
+      }),
+  },
+  {
+    name: "ack-before-durable",
+    what: "events are acknowledged when the commit is begun, not when it is done",
+    plant: () =>
+      onCommit((commit) => async (batch) => {
+        const settles = batch.settlements.length > 0 || batch.laneStates.length > 0;
+        const isNew = batch.appends.every(({ dedupe }) => dedupe === null);
+        const done = commit(batch);
+        if (settles || !isNew) return done;
+        done.catch(() => undefined);
+        return { appended: batch.appends.map(() => ({ kind: "accepted" as const })), stale: [] };
+      }),
+  },
+  {
+    name: "refused-but-stored",
+    what: "one commit in 50 is made, and reported as refused",
+    plant: (random) =>
+      onCommit((commit) => async (batch) => {
+        const committed = await commit(batch);
+        const isLie = batch.appends.length > 0 && random() < 1 / 50;
+        if (isLie) throw new Problem("store_unavailable", "the store does not answer");
+        return committed;
+      }),
+  },
+  {
+    name: "uncapped-retries",
+    what: "retries do not mind how many attempts their lane may have in flight",
+    plant: () =>
+      patched(
+        "plan",
+        (plan) =>
+          function (this: Schedule, now: number, nowMono: number) {
+            const freed = [...this.lanes.values()].filter((lane) => lane.retrying > 0 && lane.pending === 0);
+            const before = freed.map(({ webhook, ramp }) => ({ webhook, limit: ramp.limit }));
+            for (const lane of freed) {
+              lane.webhook = { ...lane.webhook, concurrencyMax: 1_000, ordering: "none" };
+              lane.ramp.limit = 1_000;
+              this.touch(lane, now, nowMono);
+            }
+            const plans = plan.call(this, now, nowMono);
+            freed.forEach((lane, index) => {
+              const known = before[index]!;
+              lane.webhook = known.webhook;
+              lane.ramp.limit = known.limit;
+            });
+            return plans;
+          },
+      ),
+  },
+];
+
+export function plantOf(name: string): Plant {
+  const found = PLANTS.find((plant) => plant.name === name);
+  if (!found) throw new Error(`there is no plant ${name}: ${PLANTS.map((plant) => plant.name).join(", ")}`);
+  return found;
+}
+
+/** Plants it for one run. */
+export function planted(plant: Plant | null, seed: number): ActivePlant {
+  return plant?.plant(seededRandom(seed)) ?? SOUND;
+}
+
+/** The same object, but for one method. */
+function instead<T extends object, K extends keyof T>(object: T, name: K, make: (original: T[K]) => T[K]): T {
+  const original = object[name];
+  const bound = (typeof original === "function" ? original.bind(object) : original) as T[K];
+  const other = make(bound);
+  return new Proxy(object, {
+    get(target, key) {
+      if (key === name) return other;
+      const value = Reflect.get(target, key, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
+function onCommit(
+  make: (commit: Store["commit"]) => (batch: CommitBatch) => Promise<Committed>,
+): ActivePlant {
+  return { ...SOUND, deps: (deps) => ({ ...deps, store: instead(deps.store, "commit", make) }) };
+}
+
+/** Every schedule has the other method, until the plant is removed. */
+function patched<K extends "touch" | "end" | "plan">(
+  name: K,
+  make: (
+    original: Schedule[K],
+  ) => (this: Schedule, ...args: Parameters<Schedule[K]>) => ReturnType<Schedule[K]>,
+): ActivePlant {
+  const original = Schedule.prototype[name];
+  Object.assign(Schedule.prototype, { [name]: make(original) });
+  return { ...SOUND, remove: () => void Object.assign(Schedule.prototype, { [name]: original }) };
+}

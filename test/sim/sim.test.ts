@@ -1,0 +1,73 @@
+import { expect, test } from "vitest";
+import { explain, type ManyOptions, simulateMany } from "./many.ts";
+import { outage, problemsOf } from "./outage.ts";
+import { PLANTS } from "./plants.ts";
+import { LEAST } from "./run.ts";
+
+/** The short form of `npm run sim`; HOOKD_SEED=n runs that seed alone. */
+const SEEDS = 30;
+const SEEDS_SQLITE = 2;
+const SEEDS_PLANTED = 50;
+const LONG_MS = 120_000;
+
+const given = process.env.HOOKD_SEED;
+const SOUND: ManyOptions = {
+  firstSeed: given === undefined ? 1 : Number(given),
+  seeds: given === undefined ? SEEDS : 1,
+  hours: 0.5,
+  store: "memory",
+  plant: null,
+};
+
+async function expectSound(options: ManyOptions): Promise<void> {
+  const { failed, least } = await simulateMany(options);
+  expect(failed.map((report) => explain(report, options)).join("\n\n")).toBe("");
+  expect(least.deliveries).toBeGreaterThanOrEqual(LEAST.deliveries);
+  expect(least.crashes).toBeGreaterThanOrEqual(LEAST.crashes);
+  expect(least.behaviourChanges).toBeGreaterThanOrEqual(LEAST.behaviourChanges);
+}
+
+test(
+  "whatever happens, every accepted delivery is kept, at its time, within its limits, and ends",
+  () => expectSound(SOUND),
+  LONG_MS,
+);
+
+test(
+  "the same holds on SQLite, where a crash leaves the files as a kill does",
+  () => expectSound({ ...SOUND, store: "sqlite", seeds: Math.min(SOUND.seeds, SEEDS_SQLITE) }),
+  LONG_MS,
+);
+
+test.each(PLANTS.map(({ name }) => name))(
+  "the simulation finds the planted bug %s",
+  async (plant) => {
+    const { failed } = await simulateMany({ ...SOUND, firstSeed: 1, seeds: SEEDS_PLANTED, plant });
+    expect(failed).toHaveLength(1);
+  },
+  LONG_MS,
+);
+
+test(
+  "the same seed is the same simulation",
+  async () => {
+    const steps = async () => {
+      const lines: string[] = [];
+      await simulateMany({ ...SOUND, seeds: 1, trace: (line) => void lines.push(line) });
+      return lines;
+    };
+    const first = await steps();
+    expect(first.length).toBeGreaterThan(LEAST.crashes);
+    expect(await steps()).toEqual(first);
+  },
+  LONG_MS,
+);
+
+test(
+  "an outage of all receivers, with a crash in it, leaves parked lanes quiet and ends without a loss",
+  async () => {
+    const report = await outage({ webhooks: 1_000, minutes: 10, seed: 1 });
+    expect(problemsOf(report)).toEqual([]);
+  },
+  LONG_MS,
+);
