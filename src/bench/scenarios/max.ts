@@ -1,0 +1,27 @@
+import { findMax } from "../max.ts";
+import type { Scenario } from "../stage.ts";
+
+/** The highest rate that lasts a minute, against what a bare client and a bare server do in the same run. */
+export const max: Scenario = {
+  name: "max",
+  takes: ["duration"],
+  origins: 1,
+  async play(stage) {
+    const plan = stage.plan({
+      origins: 1,
+      webhooks: 1_000,
+      durationMs: stage.ms(stage.options.durationGivenMs ?? 60_000),
+    });
+    await stage.withRig(plan, {}, async (rig) => {
+      const found = await findMax(rig, { ...stage.options, plan });
+      stage.notes.push(...found.notes);
+      stage.runs.push(found.run);
+      stage.clean(found.run);
+    });
+    stage.judge = ([run]) => {
+      if (run?.ratios == null) return;
+      stage.atLeast("delivered/s to bare posts/s", run.ratios.deliveredToBarePosts, 0.6, "x");
+      stage.atMost("CPU of an event to bare accept + bare post", run.ratios.cpuToBare, 2, "x");
+    };
+  },
+};

@@ -1,0 +1,98 @@
+import { startMeasurement } from "../measure.ts";
+import type { RunPlan } from "../result.ts";
+import type { Rig } from "../rig.ts";
+import { BEHAVIOUR } from "../site.ts";
+import type { Scenario, Stage } from "../stage.ts";
+
+const LANES = 900;
+const HEALTHY = 100;
+const RATE = 2_000;
+const HEALTHY_RATE = 200;
+const DOWN_MS = 60_000;
+const WARM_UP_MS = 10_000;
+const RECOVERY_MS = 30_000;
+/** At 2 events/s a lane's breaker opens after the third second. */
+const OPENED_MS = 10_000;
+/** The schedule's retries of what failed before breakers opened, and probes up to 5 min apart. */
+const DRAIN_MAX_MS = 15 * 60_000;
+const PROBE_MS = 30_000;
+
+/**
+ * Nine tenths of all receivers are down for a minute, hookd is killed in the middle of it, then all is well
+ * again.
+ */
+export const outage: Scenario = {
+  name: "outage",
+  takes: [],
+  origins: 1,
+  async play(stage) {
+    const plan = stage.plan({ webhooks: LANES + HEALTHY, origins: 1, ratePerSecond: RATE });
+    await stage.withRig(plan, {}, (rig) => play(stage, rig, plan));
+  },
+};
+
+async function play(stage: Stage, rig: Rig, plan: RunPlan): Promise<void> {
+  const downMs = stage.ms(DOWN_MS);
+  const warmMs = stage.ms(WARM_UP_MS);
+  const durationMs = warmMs + downMs + stage.ms(RECOVERY_MS);
+  const measurement = startMeasurement(rig, {
+    title: "outage",
+    plan: { ...plan, durationMs, warmUpMs: 0 },
+    target: { first: 0, count: LANES, isScattered: false },
+    drainMaxMs: DRAIN_MAX_MS,
+  });
+  const { load } = measurement.running;
+  const healthy = rig.startLoad({
+    ratePerSecond: HEALTHY_RATE,
+    durationMs,
+    target: { first: LANES, count: HEALTHY, isScattered: false },
+    lateMaxMs: DRAIN_MAX_MS,
+  });
+  const recovery = rig.watch(healthy.load, { fromMs: warmMs + downMs });
+  await rig.pauseUntil(load.startMono + warmMs);
+  rig.phase = "receivers are down";
+  rig.site.behave(0, LANES, BEHAVIOUR.down);
+  await rig.pause(stage.ms(OPENED_MS));
+  const before = await probes(rig, Math.max(500, downMs / 2 - stage.ms(OPENED_MS)));
+  await rig.daemon.crash();
+  const restartMs = await rig.daemon.start();
+  const after = await probes(rig, Math.max(500, downMs / 2 - restartMs));
+  rig.site.behave(0, LANES, BEHAVIOUR.ok);
+  rig.phase = "receivers are back";
+  await healthy.done;
+  const run = await measurement.finish();
+  const { ledger } = run;
+  stage.runs.push(run);
+  stage.notes.push(
+    `${ledger.offered} events, ${ledger.turnedAway} attempts turned away, ` +
+      `${ledger.unknown} unanswered at the crash, restart in ${(restartMs / 1_000).toFixed(2)} s, ` +
+      `${ledger.duplicated} duplicated`,
+  );
+  stage.atMost("attempts per parked lane in 30 s, down", before, 1, "");
+  stage.atMost("attempts per parked lane in 30 s, after the restart", after, 1, "");
+  stage.atMost(
+    "p99 receive of healthy lanes while the rest drains",
+    recovery.figures().receive.p99,
+    1_000,
+    "ms",
+  );
+  stage.verdict(
+    "all drained",
+    run.isDrained ? `in ${run.drainSeconds.toFixed(0)} s` : "not in time",
+    "all",
+    run.isDrained,
+  );
+  stage.clean(run);
+}
+
+/** Attempts that a lane of those that are down gets on average, for 30 s. */
+async function probes(rig: Rig, forMs: number): Promise<number> {
+  const requests = () => {
+    let sum = 0;
+    for (let webhook = 0; webhook < LANES; webhook += 1) sum += rig.site.requestsOf(webhook);
+    return sum;
+  };
+  const before = requests();
+  await rig.pause(forMs);
+  return ((requests() - before) / LANES) * (PROBE_MS / forMs);
+}
