@@ -285,6 +285,8 @@ function metricsOf(engine: Engine, api: ApiCounters, restarts: () => number): ()
       counters: {
         ...stats.counters,
         hookd_events_unmatched_total: api.unmatched,
+        hookd_registry_hits_total: api.registryHits,
+        hookd_registry_misses_total: api.registryMisses,
         hookd_stream_skipped_total: api.streamSkipped,
         hookd_sender_restarts_total: restarts(),
         hookd_cpu_seconds_total: (cpu.user + cpu.system) / 1e6,

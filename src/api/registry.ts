@@ -2,6 +2,7 @@ import { LRUCache } from "lru-cache";
 import type { WebhookId } from "../domain/ids.ts";
 import type { Engine } from "../engine/port.ts";
 import type { Clock } from "../lib/clock.ts";
+import type { ApiCounters } from "./counters.ts";
 
 /**
  * Which webhooks an event goes to: (user, event) -> webhook ids, asked for with every event, so remembered here. What
@@ -27,7 +28,6 @@ export interface Registry {
   invalidateUser(userId: string): void;
   /** Forgets everything: after news may have been missed. */
   clear(): void;
-  readonly counters: { hits: number; misses: number };
 }
 
 interface Entry {
@@ -54,6 +54,7 @@ export function createRegistry(
   engine: Pick<Engine, "routes">,
   options: RegistryOptions,
   clock: Clock,
+  counters: Pick<ApiCounters, "registryHits" | "registryMisses">,
 ): Registry {
   /** Neither name can hold a space: the pair is one text. */
   const keysOfUser = new Map<string, Set<string>>();
@@ -63,7 +64,6 @@ export function createRegistry(
   });
   const lookups = new Map<string, Lookup>();
   let waiting: Lookup[] = [];
-  const counters = { hits: 0, misses: 0 };
 
   function unlink(entry: Entry, key: string): void {
     const keys = keysOfUser.get(entry.userId);
@@ -83,7 +83,7 @@ export function createRegistry(
   function peek(userId: string, eventId: string): readonly WebhookId[] | null {
     const entry = entries.get(`${userId} ${eventId}`);
     if (entry === undefined || entry.endsMono <= clock.mono()) return null;
-    counters.hits += 1;
+    counters.registryHits += 1;
     return entry.targets;
   }
 
@@ -91,7 +91,7 @@ export function createRegistry(
     const key = `${userId} ${eventId}`;
     const running = lookups.get(key);
     if (running !== undefined) return running.answer;
-    counters.misses += 1;
+    counters.registryMisses += 1;
     const { promise, resolve, reject } = Promise.withResolvers<readonly WebhookId[]>();
     const lookup: Lookup = { userId, eventId, isStale: false, answer: promise, resolve, reject };
     lookups.set(key, lookup);
@@ -151,6 +151,5 @@ export function createRegistry(
       entries.clear();
       abandon(() => true);
     },
-    counters,
   };
 }

@@ -192,6 +192,7 @@ function contextOf(deps: ApiDeps): ApiContext {
     engine,
     { ttlMs: config.cache.ttlMs, entriesMax: config.cache.entries },
     clock,
+    counters,
   );
   engine.onWebhookChanged(registry.invalidateUser);
   const perSecond = config.limits.publishPerKey;

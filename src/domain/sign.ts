@@ -1,4 +1,4 @@
-import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from "node:crypto";
+import { createHmac, hash, timingSafeEqual } from "node:crypto";
 
 /**
  * One signing key in both forms, made once per webhook version: what signing prepares from it is kept for as
@@ -24,7 +24,7 @@ export interface SignatureHeaders {
  * UTF-8.
  */
 export function standardSignature(
-  key: Uint8Array | KeyObject,
+  key: Uint8Array,
   id: string,
   timestampSeconds: number,
   body: Uint8Array,
@@ -33,11 +33,7 @@ export function standardSignature(
 }
 
 /** Hex of HMAC-SHA256 over `timestamp.body`, keyed with the UTF-8 of the whole `whsec_...` text. */
-export function legacySignature(
-  secretText: string | KeyObject,
-  timestampSeconds: number,
-  body: Uint8Array,
-): string {
+export function legacySignature(secretText: string, timestampSeconds: number, body: Uint8Array): string {
   return createHmac("sha256", secretText).update(`${timestampSeconds}.`).update(body).digest("hex");
 }
 
@@ -52,29 +48,87 @@ export function signatureHeaders(
   body: Uint8Array,
 ): SignatureHeaders {
   if (secrets.length === 0) throw new Error(`event ${id} cannot be signed: its webhook has no secret`);
+  if (id.length > ID_LENGTH_MAX || body.length > BODY_BYTES_MAX) {
+    return inPieces(secrets, id, timestampSeconds, body);
+  }
+  const timestamp = `${timestampSeconds}.`;
+  const bodyAt = BLOCK_BYTES + scratch.write(`${id}.${timestamp}`, BLOCK_BYTES);
+  scratch.set(body, bodyAt);
+  const end = bodyAt + body.length;
   let webhookSignature = "";
+  for (const secret of secrets) {
+    const signature = `v1,${hmacOfScratch(prepare(secret).standard, 0, end, "base64")}`;
+    webhookSignature = webhookSignature === "" ? signature : `${webhookSignature} ${signature}`;
+  }
+  // `timestamp.body` is the end of `id.timestamp.body`, so the body is copied once for all signatures; the
+  // block in front of it now takes the place of the id.
+  const legacyAt = bodyAt - timestamp.length - BLOCK_BYTES;
   let xSignature = `t=${timestampSeconds}`;
   for (const secret of secrets) {
-    const keys = prepare(secret);
-    const standard = standardSignature(keys.standard, id, timestampSeconds, body);
-    webhookSignature = webhookSignature === "" ? standard : `${webhookSignature} ${standard}`;
-    xSignature += `,v1=${legacySignature(keys.legacy, timestampSeconds, body)}`;
+    xSignature += `,v1=${hmacOfScratch(prepare(secret).legacy, legacyAt, end, "hex")}`;
   }
   return { webhookSignature, xSignature };
 }
 
-/** Measured, 1 KiB body: an HMAC takes 2.4 us with a KeyObject, 13 us with the key's bytes (Node 24). */
-const prepared = new WeakMap<SigningKey, { readonly standard: KeyObject; readonly legacy: KeyObject }>();
+/** For what does not fit the scratch space; there the hash itself is most of the cost. */
+function inPieces(
+  secrets: readonly SigningKey[],
+  id: string,
+  timestampSeconds: number,
+  body: Uint8Array,
+): SignatureHeaders {
+  const standard = secrets.map((secret) => standardSignature(secret.bytes, id, timestampSeconds, body));
+  const legacy = secrets.map((secret) => `,v1=${legacySignature(secret.text, timestampSeconds, body)}`);
+  return { webhookSignature: standard.join(" "), xSignature: `t=${timestampSeconds}${legacy.join("")}` };
+}
 
-function prepare(secret: SigningKey): { readonly standard: KeyObject; readonly legacy: KeyObject } {
+/** SHA-256's block: what HMAC (RFC 2104) puts the key in front of the message as. */
+const BLOCK_BYTES = 64;
+const DIGEST_BYTES = 32;
+/** Longer ids and bodies are signed in pieces. Event uids have 64 characters at most; most payloads fit. */
+const ID_LENGTH_MAX = 256;
+const BODY_BYTES_MAX = 16 * 1_024;
+/** UTF-8 takes three bytes at most for a UTF-16 unit; the dots and the time take less than 32. */
+const scratch = Buffer.allocUnsafeSlow(BLOCK_BYTES + 3 * ID_LENGTH_MAX + 32 + BODY_BYTES_MAX);
+const outer = Buffer.allocUnsafeSlow(BLOCK_BYTES + DIGEST_BYTES);
+
+/** The two blocks of HMAC: the key, padded with zeros, XOR 0x36 and XOR 0x5c. */
+interface HmacKey {
+  readonly inner: Uint8Array;
+  readonly outer: Uint8Array;
+}
+
+/**
+ * HMAC-SHA256 over what `scratch` holds behind the block at `at`, up to `end`. Two one-shot hashes and no
+ * object of OpenSSL's: 1.6 us at 1 KiB, where `createHmac` takes 2.6-3.6 us (Node 24, SHA-NI) and leaves the
+ * collector a handle to finalize.
+ */
+function hmacOfScratch(key: HmacKey, at: number, end: number, encoding: "base64" | "hex"): string {
+  scratch.set(key.inner, at);
+  // As a string of bytes: it costs half of what a new Buffer for them does.
+  const inner = hash("sha256", scratch.subarray(at, end), "binary");
+  outer.set(key.outer);
+  outer.write(inner, BLOCK_BYTES, "latin1");
+  return hash("sha256", outer, encoding);
+}
+
+const prepared = new WeakMap<SigningKey, { readonly standard: HmacKey; readonly legacy: HmacKey }>();
+
+function prepare(secret: SigningKey): { readonly standard: HmacKey; readonly legacy: HmacKey } {
   const known = prepared.get(secret);
   if (known !== undefined) return known;
   const keys = {
-    standard: createSecretKey(secret.bytes),
-    legacy: createSecretKey(Buffer.from(secret.text, "utf8")),
+    standard: hmacKey(secret.bytes),
+    legacy: hmacKey(Buffer.from(secret.text, "utf8")),
   };
   prepared.set(secret, keys);
   return keys;
+}
+
+function hmacKey(bytes: Uint8Array): HmacKey {
+  const block = new Uint8Array(BLOCK_BYTES);
+  block.set(bytes.length > BLOCK_BYTES ? hash("sha256", bytes, "buffer") : bytes);
+  return { inner: block.map((byte) => byte ^ 0x36), outer: block.map((byte) => byte ^ 0x5c) };
 }
 
 /** The reference libraries' tolerance between the sender's clock and ours, either way: 5 minutes. */

@@ -14,6 +14,8 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   ),
   hookd_events_conflict_total: counter("Events whose uid was known with other content: refused with 409."),
   hookd_events_unmatched_total: counter("Events that no webhook takes: answered with 202, not stored."),
+  hookd_registry_hits_total: counter("Events whose webhooks were in the API's cache."),
+  hookd_registry_misses_total: counter("Look-ups in the store for events whose webhooks were not."),
   hookd_events_refused_total: counter("Events refused at a limit, by problem code."),
   hookd_deliveries_accepted_total: counter("Deliveries stored with their events."),
   hookd_deliveries_handed_off_total: counter("Deliveries that went from the commit straight to a sender."),

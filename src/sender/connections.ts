@@ -1,96 +1,42 @@
-import type { EventEmitter } from "node:events";
-import type { Socket } from "node:net";
-import { Client } from "undici";
-import type { Dial, Dialer, Endpoint } from "./connector.ts";
+import { Connection } from "./connection.ts";
+import type { Dialer, Endpoint } from "./connector.ts";
+import { IdleList } from "./idle-list.ts";
+import { RequestWriter } from "./request-writer.ts";
 
 /**
  * An idle connection is closed after this, or a second before the time the receiver named in `Keep-Alive`.
  */
 const IDLE_MS = 30_000;
 const IDLE_MARGIN_MS = 1_000;
-/** Bytes of a response's header lines; undici closes the connection at more. */
-const HEADER_BYTES_MAX = 16 * 1_024;
-
-/** Everything explicit: a default of undici's must not decide (its HTTP/2 default changed in version 8). */
-const CLIENT_OPTIONS = {
-  allowH2: false,
-  pipelining: 1,
-  maxHeaderSize: HEADER_BYTES_MAX,
-  // Attempts count body bytes themselves, and one hard deadline of their own bounds all phases. undici's
-  // timeouts do not: drips and floods run past them.
-  maxResponseSize: -1,
-  headersTimeout: 0,
-  bodyTimeout: 0,
-  strictContentLength: true,
-  keepAliveTimeout: IDLE_MS,
-  keepAliveMaxTimeout: IDLE_MS,
-  keepAliveTimeoutThreshold: IDLE_MARGIN_MS,
-} as const;
-
-/**
- * One undici client, so at most one socket at a time. It is either taken by one attempt, or idle, or closed.
- */
-export class Connection {
-  readonly endpoint: Endpoint;
-  readonly client: Client;
-  /** The open socket; null before the first is dialled, and between two. */
-  socket: Socket | null = null;
-  /** Responses read to their end from `socket`. */
-  served = 0;
-  isIdle = false;
-  isClosed = false;
-  readonly #dialer: Dialer;
-  #dial: Dial | null = null;
-
-  constructor(endpoint: Endpoint, dialer: Dialer, onIdleLost: (connection: Connection) => void) {
-    this.endpoint = endpoint;
-    this.#dialer = dialer;
-    this.client = new Client(endpoint.origin, {
-      ...CLIENT_OPTIONS,
-      connect: (_options, callback) => {
-        this.#connect((error, socket) =>
-          socket === null ? callback(error as Error, null) : callback(null, socket),
-        );
-      },
-    });
-    this.client.on("disconnect", () => {
-      this.socket = null;
-      this.served = 0;
-      if (this.isIdle) onIdleLost(this);
-    });
-    // undici emits this when a handler throws. Ours do not; and if, the attempt still has its deadline.
-    const emitter: EventEmitter = this.client;
-    emitter.on("error", () => {});
-  }
-
-  close(): Promise<void> {
-    this.isClosed = true;
-    this.#dial?.cancel();
-    return this.client.destroy();
-  }
-
-  #connect(callback: (error: Error | null, socket: Socket | null) => void): void {
-    this.#dial = this.#dialer.dial(this.endpoint, (failure, socket) => {
-      this.#dial = null;
-      this.socket = socket;
-      callback(failure, socket);
-    });
-  }
-}
+/** How often idle connections are looked at, and what "lately" means for the peak. */
+export const SWEEP_MS = 1_000;
+/** Surplus connections closed in one sweep: thousands at once would hold up what is in flight. */
+const SURPLUS_PER_SWEEP_MAX = 256;
 
 /**
  * The connections of all origins. Taking never waits: with none idle a new one is opened, for lanes bound
  * concurrency upstream. Idle ones of an origin are a stack, so that few stay busy and the rest time out; over
- * all origins the longest idle one is closed when there are more than the limit.
+ * all origins the longest idle one is closed when there are too many.
+ *
+ * Too many are more than `idleMax`, if all open ones together are also more than were taken at once lately
+ * (in this second or the one before). Without that second half, load that swings between 2,000 and 4,096 in
+ * flight closed and opened thousands of connections a second, 40 % of the time of a sender; with it, what was
+ * open a moment ago stays open. It costs no file: open connections are at most those taken and `idleMax`, or
+ * as many as were taken anyway. With `idleMax` 0 none is kept.
  */
 export class Connections {
   isClosed = false;
   readonly #dialer: Dialer;
+  readonly #writer = new RequestWriter();
   readonly #idleMax: number;
   readonly #idleByOrigin = new Map<string, Connection[]>();
-  /** In the order in which they became idle. */
-  readonly #idle = new Set<Connection>();
-  readonly #taken = new Set<Connection>();
+  readonly #idle = new IdleList();
+  /** Idle ones and taken ones: it changes only when one is opened or closed. */
+  readonly #all = new Set<Connection>();
+  /** The most that were taken at once, since the last sweep and between the two before. */
+  #peak = 0;
+  #peakBefore = 0;
+  #timer: NodeJS.Timeout | null = null;
   readonly #onIdleLost = (connection: Connection): void => this.#closeIdle(connection);
 
   constructor(dialer: Dialer, idleMax: number) {
@@ -103,7 +49,7 @@ export class Connections {
   }
 
   get takenCount(): number {
-    return this.#taken.size;
+    return this.#all.size - this.#idle.size;
   }
 
   /** Origins with idle connections: nothing is kept for the others. */
@@ -114,65 +60,104 @@ export class Connections {
   /** The connection that became idle last, or a new one. */
   take(endpoint: Endpoint): Connection {
     const stack = this.#idleByOrigin.get(endpoint.origin);
-    const connection = stack?.pop();
-    if (stack === undefined || connection === undefined) return this.open(endpoint);
-    if (stack.length === 0) this.#idleByOrigin.delete(endpoint.origin);
-    this.#idle.delete(connection);
-    connection.isIdle = false;
-    this.#taken.add(connection);
-    return connection;
+    const nowMono = this.#dialer.options.clock.mono();
+    for (let connection = stack?.at(-1); connection !== undefined; connection = stack?.at(-1)) {
+      if (connection.idleUntilMono <= nowMono) {
+        this.#closeIdle(connection);
+        continue;
+      }
+      stack?.pop();
+      if (stack?.length === 0) this.#idleByOrigin.delete(endpoint.origin);
+      this.#idle.remove(connection);
+      this.#notePeak();
+      return connection;
+    }
+    return this.open(endpoint);
   }
 
   /** A new one, whatever is idle. */
   open(endpoint: Endpoint): Connection {
-    const connection = new Connection(endpoint, this.#dialer, this.#onIdleLost);
-    this.#taken.add(connection);
+    const connection = new Connection(endpoint, this.#dialer, this.#writer, this.#onIdleLost);
+    this.#all.add(connection);
+    this.#notePeak();
+    if (this.#hasSurplus()) this.#closeOldest();
+    this.#timer ??= setInterval(() => this.sweep(), SWEEP_MS).unref();
     return connection;
   }
 
-  /** For a connection whose response was read to its end. */
+  /** For a connection whose response was read to its end: it becomes idle, or is closed. */
   release(connection: Connection): void {
-    this.#taken.delete(connection);
-    connection.served += 1;
-    connection.isIdle = true;
+    const seconds = connection.keepAliveSeconds;
+    const idleMs = seconds === null ? IDLE_MS : Math.min(IDLE_MS, seconds * 1_000 - IDLE_MARGIN_MS);
+    if (this.#idleMax === 0 || idleMs <= 0 || !connection.isReusable) {
+      this.discard(connection);
+      return;
+    }
+    connection.idleUntilMono = this.#dialer.options.clock.mono() + idleMs;
     this.#idle.add(connection);
     const stack = this.#idleByOrigin.get(connection.endpoint.origin);
     if (stack === undefined) this.#idleByOrigin.set(connection.endpoint.origin, [connection]);
     else stack.push(connection);
-    if (this.#idle.size > this.#idleMax) this.#closeOldest();
+    if (this.#hasSurplus()) this.#closeOldest();
   }
 
   /** For a taken connection that is not fit for another request. */
   discard(connection: Connection): void {
-    this.#taken.delete(connection);
+    this.#all.delete(connection);
     void connection.close();
+  }
+
+  /** Closes what has been idle for too long, and gives surplus back. Called by its own timer. */
+  sweep(): void {
+    const nowMono = this.#dialer.options.clock.mono();
+    this.#peakBefore = this.#peak;
+    this.#peak = this.takenCount;
+    let connection = this.#idle.oldest;
+    while (connection !== null) {
+      const next = connection.idleAfter;
+      if (connection.idleUntilMono <= nowMono) this.#closeIdle(connection);
+      connection = next;
+    }
+    for (let count = 0; count < SURPLUS_PER_SWEEP_MAX && this.#hasSurplus(); count += 1) this.#closeOldest();
+    if (this.#all.size === 0) this.#stopTimer();
   }
 
   /** For good: nothing may be taken or opened afterwards. */
   async closeAll(): Promise<void> {
     this.isClosed = true;
-    const all = [...this.#idle, ...this.#taken];
-    this.#idle.clear();
-    this.#taken.clear();
+    this.#stopTimer();
+    const all = [...this.#all];
+    for (const connection of all) this.#idle.remove(connection);
+    this.#all.clear();
     this.#idleByOrigin.clear();
-    for (const connection of all) connection.isIdle = false;
     await Promise.all(all.map((connection) => connection.close()));
   }
 
+  #notePeak(): void {
+    if (this.takenCount > this.#peak) this.#peak = this.takenCount;
+  }
+
+  #hasSurplus(): boolean {
+    return this.#idle.size > this.#idleMax && this.#all.size > Math.max(this.#peak, this.#peakBefore);
+  }
+
   #closeOldest(): void {
-    for (const oldest of this.#idle) {
-      this.#closeIdle(oldest);
-      return;
-    }
+    if (this.#idle.oldest !== null) this.#closeIdle(this.#idle.oldest);
   }
 
   #closeIdle(connection: Connection): void {
-    connection.isIdle = false;
-    this.#idle.delete(connection);
+    this.#idle.remove(connection);
+    this.#all.delete(connection);
     const stack = this.#idleByOrigin.get(connection.endpoint.origin);
-    const index = stack?.lastIndexOf(connection) ?? -1;
+    // The longest idle one is mostly the first of its stack.
+    const index = stack?.indexOf(connection) ?? -1;
     if (index >= 0) stack?.splice(index, 1);
     if (stack?.length === 0) this.#idleByOrigin.delete(connection.endpoint.origin);
     void connection.close();
+  }
+
+  #stopTimer(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
   }
 }

@@ -8,9 +8,9 @@ import { Dialer } from "./connector.ts";
 import { Deadlines } from "./deadlines.ts";
 import { SendFailure } from "./failure.ts";
 import type { Outcome, Sender, SendOrder, Target } from "./port.ts";
-import { requestHeaders } from "./request.ts";
+import { requestHead } from "./request.ts";
 import { NameResolver } from "./resolver.ts";
-import { prepareTarget, type ReadyTarget } from "./target.ts";
+import { prepareTarget, type ReadyTarget, type TargetRules } from "./target.ts";
 
 export interface HttpSenderOptions {
   readonly clock: Clock;
@@ -27,7 +27,7 @@ export interface HttpSenderOptions {
   readonly caFile: string | null;
   /** Bytes kept of a response body; 0 keeps none. */
   readonly excerptBytes: number;
-  /** Idle connections over all origins. Each costs some 70 KB. */
+  /** Idle connections over all origins; connections.ts says when there may be more. */
   readonly idleConnectionsMax: number;
   /** Decrypts. */
   readonly open: (sealed: Uint8Array) => SealedParts;
@@ -55,13 +55,13 @@ export interface HttpSender extends Sender {
  * ends the thread. Throws for an unreadable CA file or a wrong name server.
  */
 export function createSender(options: HttpSenderOptions, onOutcome: (outcome: Outcome) => void): HttpSender {
-  return new UndiciSender(options, onOutcome);
+  return new SocketSender(options, onOutcome);
 }
 
-class UndiciSender implements HttpSender {
+class SocketSender implements HttpSender {
   readonly #options: HttpSenderOptions;
   readonly #onOutcome: (outcome: Outcome) => void;
-  readonly #userAgent: string;
+  readonly #targetRules: TargetRules;
   readonly #deadlines: Deadlines;
   readonly #resolver: NameResolver;
   readonly #connections: Connections;
@@ -73,7 +73,7 @@ class UndiciSender implements HttpSender {
   constructor(options: HttpSenderOptions, onOutcome: (outcome: Outcome) => void) {
     this.#options = options;
     this.#onOutcome = onOutcome;
-    this.#userAgent = `hookd/${options.version}`;
+    this.#targetRules = { ...options, userAgent: `hookd/${options.version}` };
     this.#deadlines = new Deadlines(options.clock);
     this.#resolver = new NameResolver(options.clock, this.#deadlines, options.dnsServers);
     const dialer = new Dialer({ ...options, deadlines: this.#deadlines, resolver: this.#resolver });
@@ -91,7 +91,7 @@ class UndiciSender implements HttpSender {
   }
 
   putTarget(target: Target): void {
-    this.#targets.set(target.webhookId, prepareTarget(target, this.#options));
+    this.#targets.set(target.webhookId, prepareTarget(target, this.#targetRules));
   }
 
   dropTarget(webhookId: WebhookId): void {
@@ -130,15 +130,15 @@ class UndiciSender implements HttpSender {
       );
       return;
     }
-    let headers: string[];
+    let head: string;
     try {
-      headers = requestHeaders(order, target, this.#userAgent, now);
+      head = requestHead(order, target, now);
     } catch (error) {
       this.#refuse(order, now, new SendFailure("internal", `${target.publicId} cannot be signed for`, error));
       return;
     }
     this.#inFlight += 1;
-    new Attempt(this.#context, order, target, headers, now).begin();
+    new Attempt(this.#context, order, target, head, now).begin();
   }
 
   /** The outcome of an order that never became a request. */
@@ -162,8 +162,8 @@ class UndiciSender implements HttpSender {
   }
 
   /**
-   * This runs inside undici's callbacks, which would take a throw for a failed request: a bug must end the
-   * thread.
+   * What a listener throws must end the thread, and not before the connection that this runs for is in order:
+   * it comes up in a turn of its own.
    */
   #report(outcome: Outcome, failure: SendFailure | null): void {
     if (this.#isStopped) return;

@@ -5,30 +5,32 @@ export const BODY_BYTES_MAX = 64 * 1_024;
 
 /** What has come of a response so far. */
 export class ResponseRecord {
-  /** Of the final response; 0 until its header lines are complete. */
+  /** Of the final response; 0 until its header lines are complete. Interim responses leave no trace. */
   statusCode = 0;
   bodyBytes = 0;
   excerpt: Uint8Array | null = null;
+  readonly #excerptBytesMax: number;
   #retryAfter: string | null = null;
 
-  /** Interim responses (below 200) say nothing; how many may come, the byte cap and the deadline bound. */
-  start(statusCode: number, headers: Readonly<Record<string, string | string[] | undefined>>): void {
-    if (statusCode < 200) return;
-    this.statusCode = statusCode;
-    if (statusCode !== 429 && statusCode !== 503) return;
-    const value = headers["retry-after"];
-    this.#retryAfter = (Array.isArray(value) ? value[0] : value) ?? null;
+  constructor(excerptBytesMax: number) {
+    this.#excerptBytesMax = excerptBytesMax;
   }
 
-  /** Copies, for `chunk` lies in a buffer that is used again. */
-  add(chunk: Uint8Array, excerptBytes: number): void {
-    this.bodyBytes += chunk.length;
+  /** `retryAfter`: the header's value, where the status gives it a meaning. */
+  start(statusCode: number, retryAfter: string | null): void {
+    this.statusCode = statusCode;
+    this.#retryAfter = retryAfter;
+  }
+
+  /** Adds `buffer[start..end)` to the body. Copies, for the buffer is used again. */
+  add(buffer: Uint8Array, start: number, end: number): void {
+    this.bodyBytes += end - start;
     const have = this.excerpt?.length ?? 0;
-    if (have >= excerptBytes || chunk.length === 0) return;
-    const part = chunk.subarray(0, excerptBytes - have);
-    const excerpt = new Uint8Array(have + part.length);
+    const length = Math.min(end - start, this.#excerptBytesMax - have);
+    if (length <= 0) return;
+    const excerpt = new Uint8Array(have + length);
     if (this.excerpt !== null) excerpt.set(this.excerpt);
-    excerpt.set(part, have);
+    excerpt.set(buffer.subarray(start, start + length), have);
     this.excerpt = excerpt;
   }
 

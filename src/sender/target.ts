@@ -7,11 +7,13 @@ import type { SealedParts } from "../domain/webhook.ts";
 import type { Endpoint } from "./connector.ts";
 import { SendFailure } from "./failure.ts";
 import type { Target } from "./port.ts";
+import { type HeadText, prepareHead } from "./request.ts";
 
 export interface TargetRules {
   readonly policy: AddressPolicy;
   readonly allowHttp: boolean;
   readonly allowLoopback: boolean;
+  readonly userAgent: string;
   readonly open: (sealed: Uint8Array) => SealedParts;
 }
 
@@ -19,12 +21,9 @@ export interface TargetRules {
 export interface ReadyTarget {
   readonly publicId: string;
   readonly endpoint: Endpoint;
-  /** Path and query, as the request line has them. */
-  readonly path: string;
+  readonly head: HeadText;
   readonly timeoutMs: number;
   readonly isPermanent: IsPermanent;
-  /** The webhook's own headers, flat: name, value, name, value. */
-  readonly ownHeaders: readonly string[];
   /** Keys that sign at a wall-clock time: those whose end has not come. */
   signingKeys(now: number): readonly SigningKey[];
 }
@@ -38,13 +37,13 @@ export function prepareTarget(target: Target, rules: TargetRules): ReadyTarget |
   const verdict = parseCallbackUrl(target.callbackUrl, rules);
   if (!verdict.ok) return new SendFailure("blocked", verdict.why);
   try {
-    return compile(target, new URL(verdict.url), rules.open(target.sealed));
+    return compile(target, new URL(verdict.url), rules.open(target.sealed), rules.userAgent);
   } catch (error) {
     return new SendFailure("internal", `target ${target.publicId} is not usable`, error);
   }
 }
 
-function compile(target: Target, url: URL, parts: SealedParts): ReadyTarget {
+function compile(target: Target, url: URL, parts: SealedParts, userAgent: string): ReadyTarget {
   const isTls = url.protocol === "https:";
   return {
     publicId: target.publicId,
@@ -54,10 +53,9 @@ function compile(target: Target, url: URL, parts: SealedParts): ReadyTarget {
       port: url.port === "" ? (isTls ? 443 : 80) : Number(url.port),
       isTls,
     },
-    path: url.pathname + url.search,
+    head: prepareHead(url, target.publicId, userAgent, parts.headers),
     timeoutMs: target.timeoutMs,
     isPermanent: compilePermanent(target.permanent),
-    ownHeaders: parts.headers.flat(),
     signingKeys: keysOf(parts),
   };
 }

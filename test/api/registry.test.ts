@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { createApiCounters } from "../../src/api/counters.ts";
 import { createRegistry } from "../../src/api/registry.ts";
 import type { WebhookId } from "../../src/domain/ids.ts";
 import type { RouteKey } from "../../src/domain/query.ts";
@@ -17,7 +18,9 @@ function setup(options: { entriesMax?: number } = {}) {
     },
   };
   const clock = { now: () => 0, mono: () => time.mono };
-  const registry = createRegistry(engine, { ttlMs: 300_000, entriesMax: options.entriesMax ?? 100 }, clock);
+  const counters = createApiCounters();
+  const limits = { ttlMs: 300_000, entriesMax: options.entriesMax ?? 100 };
+  const registry = createRegistry(engine, limits, clock, counters);
   return { time, routes, calls, gate, registry };
 }
 

@@ -79,6 +79,27 @@ describe("the headers of an attempt", () => {
     );
   });
 
+  test("are plain HMACs of any id and body under any keys, however long", () => {
+    const lengths = fc.constantFrom(0, 1, 63, 64, 65, 1_024, 16 * 1_024, 16 * 1_024 + 1, 100_000);
+    const ids = fc.oneof(uids, fc.string({ unit: "binary", maxLength: 300 }));
+    const given = fc.array(keys, { minLength: 1, maxLength: 3 });
+    const times = fc.nat({ max: 2 ** 33 });
+    fc.assert(
+      fc.property(given, ids, times, lengths, fc.nat(255), (secrets, id, time, length, byte) => {
+        const body = Buffer.alloc(length, byte);
+        const mac = (key: string | Uint8Array, prefix: string) =>
+          createHmac("sha256", key).update(prefix, "utf8").update(body);
+        expect(signatureHeaders(secrets, id, time, body)).toEqual({
+          webhookSignature: secrets
+            .map(({ bytes }) => `v1,${mac(bytes, `${id}.${time}.`).digest("base64")}`)
+            .join(" "),
+          xSignature: `t=${time}${secrets.map(({ text }) => `,v1=${mac(text, `${time}.`).digest("hex")}`).join("")}`,
+        });
+      }),
+      { numRuns: 500 },
+    );
+  });
+
   test("are never made without a key", () => {
     expect(() => signatureHeaders([], "msg_1", NOW, BODY)).toThrow("no secret");
   });

@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process";
 import { connect, createServer, type Socket } from "node:net";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import type { WebhookId } from "../../src/domain/ids.ts";
+import { SWEEP_MS } from "../../src/sender/connections.ts";
 import { startDnsServer } from "../support/dns-server.ts";
 import { answerOk, OK_RESPONSE, receiver, setup } from "./setup.ts";
 
@@ -129,6 +130,114 @@ describe("a connection", () => {
       const outcomes = await Promise.all(Array.from({ length: 8 }, () => order()));
       expect(outcomes.filter(({ attempt }) => attempt.verdict !== "success")).toEqual([]);
     }
+  });
+});
+
+describe("idle connections", () => {
+  /** Sweeps come when the test says so; sockets know no timers of JavaScript. */
+  function setupSwept(idleConnectionsMax: number) {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const world = setup({ idleConnectionsMax });
+    const sweep = (times = 1) => vi.advanceTimersByTime(times * SWEEP_MS);
+    const burst = (count: number, webhookId = id(1)) =>
+      Promise.all(Array.from({ length: count }, () => world.order({ webhookId })));
+    return { ...world, sweep, burst };
+  }
+
+  it("stay while load swings: as many are kept as were taken at once a moment ago", async () => {
+    const { target, burst, sender, sweep } = setupSwept(5);
+    const server = await receiver(answerOk);
+    target(server.url);
+    for (let round = 0; round < 10; round += 1) {
+      await burst(60);
+      await burst(20);
+      sweep();
+    }
+    expect(server.connections).toBe(60);
+    expect(sender.counts()).toMatchObject({ takenConnections: 0, idleConnections: 60 });
+  });
+
+  it("above the limit are given back when the load has gone, some in each sweep", async () => {
+    const { target, burst, sender, sweep } = setupSwept(5);
+    const server = await receiver(answerOk);
+    target(server.url);
+    await burst(300);
+    sweep(1);
+    expect(sender.counts().idleConnections).toBe(300);
+    sweep(1);
+    expect(sender.counts().idleConnections).toBe(300 - 256);
+    sweep(1);
+    expect(sender.counts().idleConnections).toBe(5);
+    expect((await burst(1))[0]!.attempt.verdict).toBe("success");
+    expect(server.connections).toBe(300);
+  });
+
+  it("and taken ones are never more than were ever taken at once and the limit together", async () => {
+    const { target, burst, sender, sweep } = setupSwept(7);
+    const servers = await Promise.all(Array.from({ length: 4 }, () => receiver(answerOk)));
+    for (const [index, server] of servers.entries()) target(server.url, { webhookId: id(index + 1) });
+    let seen = 0;
+    const look = () => {
+      const { takenConnections, idleConnections } = sender.counts();
+      seen = Math.max(seen, takenConnections + idleConnections);
+    };
+    for (const [index, count] of [40, 40, 25, 40, 1, 40, 33, 8].entries()) {
+      const attempts = burst(count, id((index % 4) + 1));
+      look();
+      await attempts;
+      look();
+      if (index % 3 === 0) sweep();
+    }
+    expect(seen).toBeGreaterThanOrEqual(40);
+    expect(seen).toBeLessThanOrEqual(40 + 7);
+  });
+
+  it("are closed after 30 s", async () => {
+    const { target, burst, clock, sender, sweep } = setupSwept(5);
+    const server = await receiver(answerOk);
+    target(server.url);
+    await burst(3);
+    clock.advance(20_000);
+    await burst(1);
+    clock.advance(10_000);
+    sweep();
+    expect(sender.counts()).toMatchObject({ idleConnections: 1, idleOrigins: 1 });
+    clock.advance(20_000);
+    sweep();
+    expect(sender.counts()).toMatchObject({ idleConnections: 0, idleOrigins: 0 });
+    await server.allClosed();
+  });
+
+  it.each([
+    ["timeout=5", 4_000],
+    ["max=9, timeout=20", 19_000],
+    ["timeout=3600", 30_000],
+  ])("are closed a second before the receiver would, by its Keep-Alive: %s", async (value, idleMs) => {
+    const { target, burst, clock, sender, sweep } = setupSwept(5);
+    const answer = OK_RESPONSE.replace("content", `keep-alive: ${value}\r\ncontent`);
+    const server = await receiver((socket) => void socket.write(answer));
+    target(server.url);
+    await burst(1);
+    // The clock runs in real time too.
+    clock.advance(idleMs - 3_500);
+    sweep();
+    expect(sender.counts().idleConnections).toBe(1);
+    clock.advance(3_500);
+    sweep();
+    expect(sender.counts().idleConnections).toBe(0);
+    await server.allClosed();
+  });
+
+  it("whose time is over are not taken, also before they are swept", async () => {
+    const { target, burst, clock, sender } = setupSwept(5);
+    const server = await receiver(answerOk);
+    target(server.url);
+    await burst(3);
+    clock.advance(30_000);
+    expect((await burst(1))[0]!.attempt.verdict).toBe("success");
+    expect(server.connections).toBe(4);
+    expect(sender.counts()).toMatchObject({ idleConnections: 1, idleOrigins: 1 });
   });
 });
 

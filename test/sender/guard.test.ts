@@ -164,7 +164,9 @@ describe("a literal", () => {
     for (const host of ["127.0.0.1", "::1", "::ffff:7f00:1", "localhost"]) {
       for (const isTls of [false, true]) {
         const endpoint = { origin: "x", host, port: canary.port, isTls };
-        const failure = await new Promise<SendFailure | null>((resolve) => dialer.dial(endpoint, resolve));
+        const failure = await new Promise<SendFailure | null>((resolve) =>
+          dialer.dial(endpoint, resolve, () => {}),
+        );
         expect(failure).toMatchObject({ kind: "blocked" });
       }
     }
@@ -195,7 +197,9 @@ describe("a literal", () => {
       caFile: null,
     });
     const endpoint = { origin: "x", host: "127.0.0.1", port: server.port, isTls: false };
-    const failure = await new Promise<SendFailure | null>((resolve) => dialer.dial(endpoint, resolve));
+    const failure = await new Promise<SendFailure | null>((resolve) =>
+      dialer.dial(endpoint, resolve, () => {}),
+    );
     expect(failure).toMatchObject({ kind: "blocked" });
     deadlines.stop();
     await server.allClosed();

@@ -28,6 +28,7 @@ export interface JournalRow extends JournalEvent {
 /** The append-only tables: what was accepted, and how attempts ended. */
 export class Journal {
   readonly #insert: Statement;
+  readonly #insertUsual: Statement;
   readonly #insertSettled: Statement;
   readonly #select: Statement;
   readonly #selectHead: Statement;
@@ -38,6 +39,7 @@ export class Journal {
 
   constructor(db: Db) {
     this.#insert = db.prepare("insert into journal values (?, ?, ?, ?, ?, ?, ?, ?)");
+    this.#insertUsual = db.prepare("insert into journal values (?, ?, null, ?, ?, ?, null, ?)");
     this.#insertSettled = db.prepare("insert into settle(seq, batch) values (?, ?)");
     this.#select = db.prepare("select * from journal where id = ?");
     this.#selectHead = db.prepare(
@@ -51,16 +53,19 @@ export class Journal {
     const type = event.contentType === COMMON_TYPE ? null : event.contentType;
     const only = event.targets[0];
     if (only && event.targets.length === 1 && event.expansion === null) {
-      this.#insert.run(
-        event.seq,
-        only.webhookId,
-        null,
-        event.userId,
-        event.eventId,
-        event.uid,
-        type,
-        event.payload,
-      );
+      const { seq, userId, eventId, uid, payload } = event;
+      if (type === null) this.#insertUsual.run(seq, only.webhookId, userId, eventId, uid, payload);
+      else
+        this.#insert.run(
+          event.seq,
+          only.webhookId,
+          null,
+          event.userId,
+          event.eventId,
+          event.uid,
+          type,
+          event.payload,
+        );
       return;
     }
     this.#insert.run(event.seq, 0, null, event.userId, event.eventId, event.uid, type, event.payload);
