@@ -47,8 +47,8 @@ const RESTARTS_MAX = 5;
  * The young part of each thread's heap. Node lets it grow to 128 MiB, for the sake of programs that keep what they make;
  * here all but some 20 MiB a thread is gone after milliseconds. (The API's own is in bin/hookd.)
  */
-const DIRECTOR_YOUNG_MIB = 48;
-const SENDER_YOUNG_MIB = 24;
+const DIRECTOR_YOUNG_MIB = 24;
+const SENDER_YOUNG_MIB = 12;
 const RESTART_WINDOW_MS = 60_000;
 /** At a stop, after all else has ended, for clients that are still sending a request or reading its answer. */
 const CLOSE_MAX_MS = 1_000;
@@ -226,7 +226,7 @@ function startThreads(
 }
 
 function sendersFor(cores: number): number {
-  return Math.max(1, Math.min(SENDERS_MAX, cores - 2));
+  return Math.max(1, Math.min(SENDERS_MAX, Math.floor((cores - 2) / 2)));
 }
 
 /**

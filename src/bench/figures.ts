@@ -10,6 +10,7 @@ export interface Figure {
 
 /** Generator threads that work more of their time than this may have been what limited the run. */
 const BUSY_MAX = 0.9;
+const STOLEN_SHOWN_MIN = 0.02;
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;
 
@@ -48,6 +49,7 @@ export function figuresOf(run: RunFigures): Figure[] {
         `${cpu.microsPerEvent.toFixed(0)} us an event, ${cpu.coresUsed.toFixed(2)} cores: ` +
         threadsText(run),
     },
+    ...stolenFigures(run),
     {
       name: "memory",
       text:
@@ -82,6 +84,12 @@ function calibrationFigures({ calibration, ratios }: RunFigures): Figure[] {
     },
     { name: "drift", text: `${(drift * 100).toFixed(1)} % between before and after` },
   ];
+}
+
+function stolenFigures({ cpu }: RunFigures): Figure[] {
+  if (cpu.stolenShare < STOLEN_SHOWN_MIN) return [];
+  const text = `${(cpu.stolenShare * 100).toFixed(0)} % of all cores' time: the host gave it to others`;
+  return [{ name: "stolen", text, mood: "doubtful" }];
 }
 
 function generatorFigures({ generator }: RunFigures): Figure[] {

@@ -1,7 +1,7 @@
 import { type Calibration, driftOf, meanOf } from "./calibration.ts";
 import { type Target, targetOf } from "./load.ts";
 import { monoMs } from "./mono.ts";
-import { directoryBytes, type ProcessCpu, processMemory } from "./proc.ts";
+import { directoryBytes, type HostCpu, type ProcessCpu, processMemory } from "./proc.ts";
 import type { Watch } from "./recorder.ts";
 import type { CalibrationFigures, CpuFigures, LedgerFigures, Ratios, RunFigures, RunPlan } from "./result.ts";
 import type { Drained, LoadOptions, Mark, Rig, RunningLoad } from "./rig.ts";
@@ -151,6 +151,7 @@ function cpuOf(begun: Mark, end: Mark, events: number): CpuFigures {
     microsPerEvent: micros(before.seconds, after.seconds),
     microsByThread: Object.fromEntries(threads),
     coresUsed: (after.seconds - before.seconds) / Math.max(0.001, (end.atMono - begun.atMono) / 1_000),
+    stolenShare: stolenShare(begun.host, end.host),
   };
 }
 
@@ -192,4 +193,9 @@ function utilisation(before: Busy, after: Busy): Record<string, number> {
       return [name, active / Math.max(1, active + idle)];
     }),
   );
+}
+
+function stolenShare(before: HostCpu, after: HostCpu): number {
+  const seconds = after.seconds - before.seconds;
+  return seconds <= 0 ? 0 : (after.stolenSeconds - before.stolenSeconds) / seconds;
 }

@@ -28,6 +28,19 @@ export function processCpu(pid: number): ProcessCpu | null {
   }
 }
 
+/** What all cores did so far, seconds. Stolen: what the machine wanted, and its host gave to others. */
+export interface HostCpu {
+  readonly seconds: number;
+  readonly stolenSeconds: number;
+}
+
+/** The first line of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal; guests are in user already. */
+export function hostCpu(stat: string = readFileSync("/proc/stat", "utf8")): HostCpu {
+  const fields = (stat.split("\n", 1)[0] ?? "").trim().split(/\s+/).slice(1, 9).map(Number);
+  const ticks = fields.reduce((sum, field) => sum + field, 0);
+  return { seconds: ticks / TICKS_PER_SECOND, stolenSeconds: (fields[7] ?? 0) / TICKS_PER_SECOND };
+}
+
 export interface ProcessMemory {
   readonly rssBytes: number;
   /** The most that it has had. */

@@ -90,6 +90,8 @@ export interface CpuFigures {
   readonly microsPerEvent: number;
   readonly microsByThread: Readonly<Record<string, number>>;
   readonly coresUsed: number;
+  /** Of all cores' time, what the host gave to others: above 0.02 the machine was smaller than its cores say. */
+  readonly stolenShare: number;
 }
 
 export interface CalibrationFigures {

@@ -4,7 +4,7 @@ import { DaemonProcess, type HostProgram } from "./daemon-process.ts";
 import { Ledger, type Tally } from "./ledger.ts";
 import { type Load, type Owners, type Target, targetOf } from "./load.ts";
 import { monoMs } from "./mono.ts";
-import { type ProcessCpu, processCpu } from "./proc.ts";
+import { type HostCpu, hostCpu, type ProcessCpu, processCpu } from "./proc.ts";
 import { Recorder, type Watch } from "./recorder.ts";
 import { inTurn, type Registrations, register } from "./registration.ts";
 import { type DaemonSample, type Metrics, Sampler, scrape } from "./sampler.ts";
@@ -58,6 +58,7 @@ export interface RunningLoad {
 export interface Mark {
   readonly atMono: number;
   readonly cpu: ProcessCpu | null;
+  readonly host: HostCpu;
 }
 
 export interface Drained {
@@ -262,7 +263,7 @@ export class Rig {
   }
 
   mark(): Mark {
-    return { atMono: monoMs(), cpu: processCpu(this.daemon.pid) };
+    return { atMono: monoMs(), cpu: processCpu(this.daemon.pid), host: hostCpu() };
   }
 
   /** Waits. Ends early, by throwing, when the run is stopped or the daemon has died. */

@@ -70,7 +70,7 @@ export const KEYS = {
   "delivery.senders": key(
     either(choice("auto"), integer("2", 1, 64)),
     "auto",
-    "Threads that send. auto: one per core, less the two that accept and store; 1 to 4.",
+    "Threads that send. auto: one for every two cores beside the two that accept and store; 1 to 4.",
   ),
   "delivery.drain": key(
     duration("30s", "0s", "10m"),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { driftOf } from "../../src/bench/calibration.ts";
-import { parseStat } from "../../src/bench/proc.ts";
+import { hostCpu, parseStat } from "../../src/bench/proc.ts";
 import { faultsOf } from "../../src/bench/result.ts";
 import { parseMetrics } from "../../src/bench/sampler.ts";
 import { SCENARIOS } from "../../src/bench/scenarios.ts";
@@ -80,4 +80,9 @@ describe("what the system tells", () => {
     expect(driftOf(at(100), at(80))).toBeCloseTo(0.2);
     expect(driftOf(at(80), at(100))).toBeCloseTo(0.2);
   });
+});
+
+test("what the host gave to others is read from its place behind the interrupts", () => {
+  const stat = "cpu  100 0 50 800 10 5 15 20 7 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
+  expect(hostCpu(stat)).toEqual({ seconds: 10, stolenSeconds: 0.2 });
 });

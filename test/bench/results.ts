@@ -60,7 +60,12 @@ export function runFigures(changes: Partial<RunFigures> = {}): RunFigures {
     ledger: ledgerFigures(),
     drainSeconds: 0.1,
     isDrained: true,
-    cpu: { microsPerEvent: 90, microsByThread: { director: 40, MainThread: 50 }, coresUsed: 0.5 },
+    cpu: {
+      microsPerEvent: 90,
+      microsByThread: { director: 40, MainThread: 50 },
+      coresUsed: 0.5,
+      stolenShare: 0,
+    },
     memory: { peakBytes: 200 * 2 ** 20, endBytes: 150 * 2 ** 20 },
     diskBytesPerEvent: 1_200,
     generator: { "publisher-0": 0.2 },

@@ -11,8 +11,8 @@ const SQLITE_VERSION_MIN = "3.51.3";
 const PAGE_BYTES = 16_384;
 /** The WAL is copied back after so many pages (32 MiB). */
 const CHECKPOINT_PAGES = 2_000;
-/** Holds the pages that the fold writes into: one a webhook that has traffic, 4,000 of them. */
-const CACHE_KIB = 65_536;
+/** Holds the pages that the fold writes into: one a webhook that has traffic, 2,000 of them. */
+const CACHE_KIB = 32_768;
 
 /**
  * Opens hookd's database: one connection, exclusive, WAL. A commit is durable once `LogSync` says so. Exclusive mode
