@@ -20,9 +20,7 @@ export interface FastConnectionsDeps {
 }
 
 export interface FastConnectionLimits {
-  /** A connection on which nothing has come yet. */
-  readonly silentMs: number;
-  /** Between an answer and the next request. */
+  /** Until the first request, or between an answer and the next one: pools open connections ahead of their use. */
   readonly idleMs: number;
   /** From a request's first byte to its last. */
   readonly requestMs: number;
@@ -101,7 +99,6 @@ class FastConnection {
   /** What Node's server has to read; null while nothing has come that is not ours. */
   #rest: Buffer | null = null;
   #isEnding = false;
-  #hasRead = false;
   #activeMono: number;
 
   constructor(all: FastConnections, socket: Socket) {
@@ -123,12 +120,10 @@ class FastConnection {
   }
 
   check(nowMono: number): void {
-    const { silentMs, idleMs, requestMs } = this.#all.deps.limits;
+    const { idleMs, requestMs } = this.#all.deps.limits;
     if (this.#answers.length > 0 || this.#rest !== null) return;
-    const spentMs = nowMono - this.#activeMono;
-    if (this.#partial === null && spentMs <= (this.#hasRead ? idleMs : silentMs)) return;
-    if (this.#partial !== null && spentMs <= requestMs) return;
-    if (this.#partial !== null || !this.#hasRead) {
+    if (nowMono - this.#activeMono <= (this.#partial === null ? idleMs : requestMs)) return;
+    if (this.#partial !== null) {
       const problem = new Problem(
         "request_timeout",
         `the request came too slowly: it has ${requestMs / 1_000} s`,
@@ -139,7 +134,6 @@ class FastConnection {
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    this.#hasRead = true;
     const at = this.#readBody(chunk, 0);
     if (this.#partial === null && at < chunk.length) this.#readRequests(chunk, at);
   };

@@ -104,7 +104,6 @@ export async function createApi(deps: ApiDeps): Promise<HookdApi> {
     requestId,
     clock: deps.clock,
     limits: {
-      silentMs: HEADERS_TIMEOUT_MS,
       idleMs: KEEP_ALIVE_TIMEOUT_MS,
       requestMs: REQUEST_TIMEOUT_MS,
       checkEveryMs: TIMEOUT_CHECK_MS,

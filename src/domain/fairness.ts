@@ -46,7 +46,8 @@ interface UserNode<K> {
 export class FairQueue<K> {
   /** Ready lanes. */
   size = 0;
-  readonly #quantum: number;
+  readonly #quantumMax: number;
+  #quantum: number;
   readonly #users = new Map<string, UserNode<K>>();
   #head: UserNode<K> | null = null;
   #tail: UserNode<K> | null = null;
@@ -55,10 +56,21 @@ export class FairQueue<K> {
   /** The head was offered a lane, and the caller has neither charged nor removed. */
   #isOffered = false;
 
-  /** `quantum`: what a user may spend in a turn, in the unit of `charge` (deliveries, say); 1 at least. */
+  /** `quantum`: what a user may spend in a turn at most, in the unit of `charge` (deliveries, say); 1 at least. */
   constructor(quantum: number) {
     if (!(quantum >= 1)) throw new Error(`a quantum is at least 1, not ${quantum}`);
+    this.#quantumMax = quantum;
     this.#quantum = quantum;
+  }
+
+  /** Users with ready lanes, or in debt. */
+  get userCount(): number {
+    return this.#users.size;
+  }
+
+  /** What the turns to come are worth: no more than was given at first, and 1 at least. */
+  set quantum(value: number) {
+    this.#quantum = Math.max(1, Math.min(this.#quantumMax, Math.floor(value)));
   }
 
   /** Queues a lane behind its user's others. Nothing happens where it is queued already. */
@@ -115,7 +127,7 @@ export class FairQueue<K> {
   charge(userId: string, cost: number): void {
     const user = this.#users.get(userId);
     if (user === undefined || !(cost > 0)) return;
-    user.deficit = Math.max(user.deficit - cost, -DEBT_QUANTA_MAX * this.#quantum);
+    user.deficit = Math.max(user.deficit - cost, -DEBT_QUANTA_MAX * this.#quantumMax);
     if (user === this.#head) this.#isOffered = false;
   }
 

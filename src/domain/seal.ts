@@ -27,7 +27,10 @@ export class SealError extends Error {
   }
 }
 
-/** Encrypts. A nonce must never be used twice with one key: 12 fresh random bytes each time. */
+/**
+ * Encrypts. A nonce must never be used twice with one key: 12 fresh random bytes each time. The result is in a buffer
+ * of its own: a slice of Node's pool is sent between threads with all 64 KiB of the pool, and kept with them.
+ */
 export function seal(key: Uint8Array, nonce: Uint8Array, plaintext: Uint8Array): Uint8Array {
   checkKey(key);
   if (nonce.length !== NONCE_BYTES)
@@ -35,7 +38,8 @@ export function seal(key: Uint8Array, nonce: Uint8Array, plaintext: Uint8Array):
   const head = headOf(key);
   const cipher = createCipheriv("aes-256-gcm", key, nonce, { authTagLength: TAG_BYTES });
   cipher.setAAD(head);
-  return Buffer.concat([head, nonce, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
+  const parts = [head, nonce, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()];
+  return Uint8Array.from(Buffer.concat(parts));
 }
 
 /** Decrypts what `seal` made. Throws SealError for another key, and for bytes that were changed or cut. */

@@ -24,7 +24,7 @@ export function laneLive(lane: Lane | undefined, now: number, nowMono: number, c
     inFlight: lane.inFlight,
     backlog: lane.pending + lane.retrying,
     oldestDueAt: oldestDueAt === NEVER ? null : oldestDueAt,
-    concurrency: concurrencyOf(lane, config.delivery.concurrencyMax),
+    concurrency: concurrencyOf(lane, config.delivery.concurrencyMax, nowMono),
     parkedUntil: sendable > now && sendable !== NEVER ? Math.ceil(sendable) : null,
     ...lane.recent.summary(nowMono),
     lastError: lane.lastError,

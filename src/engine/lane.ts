@@ -22,6 +22,7 @@ export const NEVER = Number.POSITIVE_INFINITY;
  *   waiting  what waits is due later                              -> ready at that time
  *   parked   paused, breaker open, rate limit or Retry-After      -> ready at that time, or when resumed
  *   full     as many in flight as its concurrency allows          -> ready when one ends
+ *   silent   some in flight, and no answer to any for long        -> ready when one ends
  *   ready    due work, and room for it: it stands in the queue for a slot
  */
 export interface Lane {
@@ -35,6 +36,10 @@ export interface Lane {
   retryingDueAt: number;
   inFlight: number;
   retriesInFlight: number;
+  /** When an attempt last ended, or the first of those in flight began; monotonic. */
+  heardMono: number;
+  /** What the receiver mostly takes to answer well, ms: a moving mean. */
+  usualMs: number;
   breaker: Breaker;
   ramp: Ramp;
   bucket: Bucket | null;
@@ -65,6 +70,8 @@ export function createLane(webhook: Webhook, nowMono: number): Lane {
     retryingDueAt: NEVER,
     inFlight: 0,
     retriesInFlight: 0,
+    heardMono: nowMono,
+    usualMs: 0,
     breaker: createBreaker(),
     ramp: createRamp(),
     bucket: webhook.rateLimit ? createBucket(webhook.rateLimit, nowMono) : null,
@@ -91,10 +98,28 @@ export function firstDueAt(lane: Lane): number {
   return Math.min(lane.pending > 0 ? lane.pendingDueAt : NEVER, retryingDueAt);
 }
 
-/** How many attempts the lane may have in flight now, time aside. */
-export function concurrencyOf(lane: Lane, concurrencyMax: number): number {
+/** A receiver from which nothing has come for so long, and so many times what it usually takes, is silent... */
+const SILENT_MS = 500;
+const SILENT_FACTOR = 8;
+/** ...and has no more than this in flight, whatever its concurrency was. */
+const SILENT_CONCURRENCY = 2;
+
+/**
+ * Attempts are in flight, and no answer comes. A timeout takes 15 s to tell that a receiver hangs, and in that time its
+ * lane, which has shown successes, would fill every slot there is: so it is held back as soon as it is silent.
+ */
+export function isSilent(lane: Lane, nowMono: number): boolean {
+  return (
+    lane.inFlight >= SILENT_CONCURRENCY &&
+    nowMono - lane.heardMono > Math.max(SILENT_MS, lane.usualMs * SILENT_FACTOR)
+  );
+}
+
+/** How many attempts the lane may have in flight now, its holds aside. */
+export function concurrencyOf(lane: Lane, concurrencyMax: number, nowMono: number): number {
   if (lane.webhook.ordering === "fifo") return 1;
   if (lane.breaker.isOpen) return 1;
+  if (isSilent(lane, nowMono)) return SILENT_CONCURRENCY;
   return Math.max(1, Math.min(lane.ramp.limit, lane.webhook.concurrencyMax ?? concurrencyMax));
 }
 

@@ -22,6 +22,8 @@ export interface LearningDeps {
 
 /** The receiver's Retry-After holds its whole lane at most so long. */
 const HOLD_MAX_MS = 5 * 60_000;
+/** Of the newest duration in the moving mean of a lane. */
+const USUAL_WEIGHT = 0.1;
 /** What a crash takes at most from the time that a receiver has been failing, while its breaker has never opened. */
 const FAILING_STORED_MS = 60 * 60_000;
 
@@ -40,7 +42,10 @@ export class Learning {
     addTo(counters.attempts, attempt.verdict);
     counters.attemptMs.observe(attempt.durationMs);
     lane.recent.record(attempt.verdict === "success", attempt.durationMs, nowMono);
+    lane.heardMono = nowMono;
     if (attempt.verdict === "success") {
+      const weight = lane.usualMs === 0 ? 1 : USUAL_WEIGHT;
+      lane.usualMs += (attempt.durationMs - lane.usualMs) * weight;
       if (flight.attemptCount === 0) counters.deliveryMs.observe(Math.max(0, now - flight.queuedAt));
     } else {
       addTo(counters.attemptErrors, attempt.error ?? "status");

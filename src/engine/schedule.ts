@@ -31,8 +31,8 @@ export interface Plan {
   readonly limit: number;
 }
 
-/** Deliveries that a user may be given in one turn. */
-const QUANTUM = 16;
+/** Deliveries that a user may be given in one turn, at most: fewer while there are fewer free slots than that for each. */
+const QUANTUM_MAX = 16;
 /** Leases planned in one pass: bounds what one pass reads and sends. */
 const PLANNED_MAX = 512;
 /** While fresh deliveries wait, retries hold at most this share of all slots... */
@@ -60,7 +60,7 @@ export class Schedule {
   /** Nothing is given a slot any more. */
   isStopped = false;
   readonly #limits: ScheduleLimits;
-  readonly #ready = new FairQueue<Lane>(QUANTUM);
+  readonly #ready = new FairQueue<Lane>(QUANTUM_MAX);
   readonly #wakes = new Heap<Lane>();
   readonly #userBacklog = new Map<string, number>();
   /** Lanes that could send, but for the share of the slots that retries, or unproven lanes, may have. */
@@ -145,7 +145,7 @@ export class Schedule {
       lane.isQueued ||
       firstDueAt(lane) <= now ||
       (lane.webhook.ordering === "fifo" && lane.retrying > 0) ||
-      lane.inFlight >= concurrencyOf(lane, this.#limits.concurrencyMax) ||
+      lane.inFlight >= concurrencyOf(lane, this.#limits.concurrencyMax, nowMono) ||
       this.inFlight >= this.#limits.inFlightMax ||
       this.#ready.size > 0 ||
       (!lane.ramp.isProven && this.#isUnprovenShareUsed()) ||
@@ -154,7 +154,7 @@ export class Schedule {
       return false;
     }
     if (lane.bucket && takeTokens(lane.bucket, 1, nowMono) === 0) return false;
-    this.#begin(lane, false);
+    this.#begin(lane, false, nowMono);
     return true;
   }
 
@@ -207,6 +207,8 @@ export class Schedule {
     const plans: Plan[] = [];
     let room = PLANNED_MAX;
     this.#hasMoreFresh = false;
+    // Slots come free a few at a time when all are used: a turn of 16 would be one user's for several rounds.
+    this.#ready.quantum = (this.#limits.inFlightMax - this.inFlight) / Math.max(1, this.#ready.userCount);
     while (!this.isStopped && room > 0 && this.inFlight < this.#limits.inFlightMax) {
       if (this.#ready.size === 0) this.#admitHeld(now, nowMono);
       const turn = this.#ready.next();
@@ -218,8 +220,8 @@ export class Schedule {
       const plan = this.#planOf(lane, slots, now, nowMono);
       if (!plan) continue;
       this.#ready.charge(turn.user, plan.limit);
-      for (let slot = 0; slot < plan.limit; slot += 1) this.#begin(lane, plan.status === "retrying");
-      this.#hasMoreFresh ||= this.#hasMoreFreshThan(plan, now);
+      for (let slot = 0; slot < plan.limit; slot += 1) this.#begin(lane, plan.status === "retrying", nowMono);
+      this.#hasMoreFresh ||= this.#hasMoreFreshThan(plan, now, nowMono);
       room -= plan.limit;
       plans.push(plan);
     }
@@ -270,7 +272,7 @@ export class Schedule {
   touch(lane: Lane, now: number, nowMono: number): void {
     if (lane.isQueued) return;
     const dueAt = firstDueAt(lane);
-    if (dueAt === NEVER || lane.inFlight >= concurrencyOf(lane, this.#limits.concurrencyMax)) return;
+    if (dueAt === NEVER || lane.inFlight >= concurrencyOf(lane, this.#limits.concurrencyMax, nowMono)) return;
     const at = Math.max(dueAt, sendableAt(lane, this.#limits.breaker, now, nowMono));
     if (at > now) {
       this.#wakeAt(lane, at);
@@ -287,7 +289,7 @@ export class Schedule {
   }
 
   #planOf(lane: Lane, slots: number, now: number, nowMono: number): Plan | null {
-    const room = concurrencyOf(lane, this.#limits.concurrencyMax) - lane.inFlight;
+    const room = concurrencyOf(lane, this.#limits.concurrencyMax, nowMono) - lane.inFlight;
     const status = room > 0 ? this.#queueOf(lane, now) : null;
     if (!status || sendableAt(lane, this.#limits.breaker, now, nowMono) > now) {
       this.touch(lane, now, nowMono);
@@ -330,13 +332,14 @@ export class Schedule {
     return lane.webhook.ordering !== "fifo" && lane.pending > 0 && lane.pendingDueAt <= now;
   }
 
-  #hasMoreFreshThan({ lane, status, limit }: Plan, now: number): boolean {
+  #hasMoreFreshThan({ lane, status, limit }: Plan, now: number, nowMono: number): boolean {
     const left = lane.pending - (status === "pending" ? limit : 0);
-    const hasRoom = lane.inFlight < concurrencyOf(lane, this.#limits.concurrencyMax);
+    const hasRoom = lane.inFlight < concurrencyOf(lane, this.#limits.concurrencyMax, nowMono);
     return left > 0 && lane.pendingDueAt <= now && hasRoom;
   }
 
-  #begin(lane: Lane, isRetry: boolean): void {
+  #begin(lane: Lane, isRetry: boolean, nowMono: number): void {
+    if (lane.inFlight === 0) lane.heardMono = nowMono;
     lane.inFlight += 1;
     this.inFlight += 1;
     if (isRetry) {

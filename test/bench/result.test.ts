@@ -82,7 +82,7 @@ describe("what the system tells", () => {
   });
 });
 
-test("what the host gave to others is read from its place behind the interrupts", () => {
+it("what the host gave to others is read from its place behind the interrupts", () => {
   const stat = "cpu  100 0 50 800 10 5 15 20 7 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
   expect(hostCpu(stat)).toEqual({ seconds: 10, stolenSeconds: 0.2 });
 });

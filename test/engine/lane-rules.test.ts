@@ -162,6 +162,51 @@ describe("unproven lanes", () => {
   });
 });
 
+describe("silent lanes", () => {
+  test("a receiver that has answered well and now hangs keeps no more than two, long before its timeout", async () => {
+    const world = await setup();
+    const webhook = await world.webhook();
+    await warm(world, webhook, 30);
+    world.receivers.set(webhook.id, HANGS);
+    world.receivers.inFlightPeak.clear();
+    await world.publish(webhook, 2);
+    await world.advance(SECOND);
+    await world.publish(webhook, 20);
+    await world.advance(10 * SECOND);
+    expect(world.receivers.inFlightPeak.get(webhook.id)).toBe(2);
+  });
+
+  test("one answer and it goes on as before", async () => {
+    const world = await setup();
+    const webhook = await world.webhook();
+    await warm(world, webhook, 30);
+    world.receivers.set(webhook.id, { afterMs: 3 * SECOND });
+    await world.publish(webhook, 2);
+    await world.advance(SECOND);
+    world.receivers.set(webhook.id, { afterMs: 100 });
+    world.receivers.inFlightPeak.clear();
+    const ids = await world.publish(webhook, 20);
+    await world.advance(5 * SECOND);
+    expect(world.receivers.inFlightPeak.get(webhook.id)).toBe(20);
+    expect(new Set(await world.fates(ids))).toEqual(new Set(["success"]));
+  });
+
+  test("a receiver that always takes its time is not silent", async () => {
+    const world = await setup();
+    const webhook = await world.webhook({}, { afterMs: 2 * SECOND });
+    for (let round = 0; round < 6; round += 1) {
+      await world.publish(webhook, 10);
+      await world.advance(5 * SECOND);
+    }
+    world.receivers.inFlightPeak.clear();
+    await world.publish(webhook, 5);
+    await world.advance(SECOND);
+    await world.publish(webhook, 5);
+    await world.advance(500);
+    expect(world.receivers.inFlightPeak.get(webhook.id)).toBe(10);
+  });
+});
+
 describe("budget of retries", () => {
   /** Many lanes whose retries are due together, and one with fresh deliveries. */
   async function storm(fresh: number) {
@@ -504,6 +549,25 @@ describe("fairness", () => {
       .map(({ atMono }) => atMono - since);
     expect(late).toHaveLength(20);
     expect(Math.max(...late)).toBeLessThanOrEqual(200);
+  });
+
+  test("with few slots a user with one delivery does not wait for the turns of all who have many", async () => {
+    const world = await setup({ config: { "delivery.in_flight_max": 4 } });
+    for (let n = 0; n < 10; n += 1) {
+      const many = await world.webhook({ userId: `many${n}` });
+      await warm(world, many, 20);
+      world.receivers.set(many.id, { afterMs: 100 });
+      await world.publish(many, 60);
+    }
+    const one = await world.webhook({ userId: "one" }, { afterMs: 10 });
+    await world.advance(500);
+    const begun = world.receivers.attempts.length;
+    await world.publish(one, 1);
+    await world.advance(2 * SECOND);
+    const waited = world.receivers.attempts.findIndex(({ order }) => order.webhookId === one.id) - begun;
+    // A round is one delivery for each of the ten others, and what was planned already.
+    expect(waited).toBeGreaterThan(0);
+    expect(waited).toBeLessThan(20);
   });
 
   test("what is accepted now does not get the slot that another user has been waiting for", async () => {
