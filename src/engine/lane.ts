@@ -36,7 +36,7 @@ export interface Lane {
   retryingDueAt: number;
   inFlight: number;
   retriesInFlight: number;
-  /** When an attempt last ended, or the first of those in flight began; monotonic. */
+  /** When the receiver last answered in any way, or the first of those in flight began; monotonic. */
   heardMono: number;
   /** What the receiver mostly takes to answer well, ms: a moving mean. */
   usualMs: number;

@@ -1,5 +1,6 @@
 import type { Config } from "../config/config.ts";
 import { type BreakerTransition, recordFailure, recordPermanent, recordSuccess } from "../domain/breaker.ts";
+import type { Attempt } from "../domain/delivery.ts";
 import { rampRecover, rampReset, rampSuccess, rampTimeout } from "../domain/ramp.ts";
 import type { Outcome } from "../sender/port.ts";
 import type { CarefulClock } from "./careful-clock.ts";
@@ -42,7 +43,7 @@ export class Learning {
     addTo(counters.attempts, attempt.verdict);
     counters.attemptMs.observe(attempt.durationMs);
     lane.recent.record(attempt.verdict === "success", attempt.durationMs, nowMono);
-    lane.heardMono = nowMono;
+    if (attempt.error !== "timeout") lane.heardMono = nowMono;
     if (attempt.verdict === "success") {
       const weight = lane.usualMs === 0 ? 1 : USUAL_WEIGHT;
       lane.usualMs += (attempt.durationMs - lane.usualMs) * weight;
@@ -65,7 +66,7 @@ export class Learning {
       if (transition === "opened") rampReset(lane.ramp);
       const max = lane.webhook.concurrencyMax ?? config.delivery.concurrencyMax;
       if (attempt.verdict === "success") rampSuccess(lane.ramp, max, nowMono);
-      else if (attempt.error === "timeout" && transition !== "opened") rampTimeout(lane.ramp);
+      else if (attempt.error === "timeout" && transition !== "opened") this.#slowDown(lane, attempt, nowMono);
     });
     if (outcome.retryAfterMs !== null) {
       lane.holdUntil = Math.max(lane.holdUntil, now + Math.min(outcome.retryAfterMs, HOLD_MAX_MS));
@@ -76,6 +77,12 @@ export class Learning {
       onBroken(lane, "failing");
     }
     if (this.#isWorthStoring(lane, now) && stateOf(lane) !== lane.storedState) onStateChanged(lane);
+  }
+
+  /** One timeout among answers halves the lane's pace; where nothing was heard since it began, all that is known is void. */
+  #slowDown(lane: Lane, attempt: Attempt, nowMono: number): void {
+    if (lane.heardMono <= nowMono - attempt.durationMs) rampReset(lane.ramp);
+    else rampTimeout(lane.ramp);
   }
 
   /**

@@ -72,15 +72,28 @@ describe("ramp", () => {
     expect(seen).toEqual([2, 4, 8, 16]);
   });
 
-  test("timeouts halve what a lane may have in flight", async () => {
+  test("timeouts among answers halve what a lane may have in flight", async () => {
     const world = await setup({ config: { "breaker.consecutive": 1000, "breaker.ratio": 1 } });
     const webhook = await world.webhook({ timeoutMs: 1_000 });
     await warm(world, webhook, 30);
     expect(await world.live(webhook.id)).toMatchObject({ concurrency: 32 });
     world.receivers.set(webhook.id, HANGS);
     await world.publish(webhook, 4);
-    await world.advance(1_100);
+    world.receivers.set(webhook.id, { status: 404, afterMs: 1 });
+    await world.advance(200);
+    await world.publish(webhook, 1);
+    await world.advance(900);
     expect(await world.live(webhook.id)).toMatchObject({ concurrency: 16, breaker: "closed" });
+  });
+
+  test("timeouts with no answer beside them take it to where it began", async () => {
+    const world = await setup({ config: { "breaker.consecutive": 1000, "breaker.ratio": 1 } });
+    const webhook = await world.webhook({ timeoutMs: 1_000 });
+    await warm(world, webhook, 30);
+    world.receivers.set(webhook.id, HANGS);
+    await world.publish(webhook, 4);
+    await world.advance(1_100);
+    expect(await world.live(webhook.id)).toMatchObject({ concurrency: 2, breaker: "closed" });
   });
 
   test("a new callback URL is a new receiver: pace, breaker and hold start anew", async () => {
@@ -174,6 +187,20 @@ describe("silent lanes", () => {
     await world.publish(webhook, 20);
     await world.advance(10 * SECOND);
     expect(world.receivers.inFlightPeak.get(webhook.id)).toBe(2);
+  });
+
+  test("its timeouts are no answers: what waits does not follow in their place", async () => {
+    const world = await setup({ config: { "breaker.consecutive": 1_000 } });
+    const webhook = await world.webhook();
+    await warm(world, webhook, 60);
+    world.receivers.set(webhook.id, HANGS);
+    await world.publish(webhook, 10);
+    await world.advance(SECOND);
+    await world.publish(webhook, 200);
+    await world.advance(14.5 * SECOND);
+    world.receivers.inFlightPeak.clear();
+    await world.advance(40 * SECOND);
+    expect(world.receivers.inFlightPeak.get(webhook.id)).toBeLessThanOrEqual(3);
   });
 
   test("one answer and it goes on as before", async () => {
