@@ -6,6 +6,11 @@ import type { Scenario, Stage } from "../stage.ts";
 
 const LANES = 900;
 const HEALTHY = 100;
+/**
+ * A host for each: on a shared one a probe may be sent over a connection that a healthy neighbour has left, is reset there,
+ * and is sent once more over a new one. That is one attempt, and two requests.
+ */
+const ORIGINS = LANES + HEALTHY;
 const RATE = 2_000;
 const HEALTHY_RATE = 200;
 const DOWN_MS = 60_000;
@@ -24,9 +29,9 @@ const PROBE_MS = 30_000;
 export const outage: Scenario = {
   name: "outage",
   takes: [],
-  origins: 1,
+  origins: ORIGINS,
   async play(stage) {
-    const plan = stage.plan({ webhooks: LANES + HEALTHY, origins: 1, ratePerSecond: RATE });
+    const plan = stage.plan({ webhooks: LANES + HEALTHY, origins: ORIGINS, ratePerSecond: RATE });
     await stage.withRig(plan, {}, (rig) => play(stage, rig, plan));
   },
 };
