@@ -144,9 +144,9 @@ export const KEYS = {
   ),
   "net.nat64": key(boolean(), false, "Whether 64:ff9b::/96 stands for IPv4, as in networks with IPv6 only."),
   "net.idle_connections_max": key(
-    integer("2048", 0, 65_536),
-    2048,
-    "Connections that each sender keeps open unused. 10,000 receivers' cost 690 MB when none was closed.",
+    integer("12288", 0, 65_536),
+    12288,
+    "Connections that each sender keeps open unused, some 8 KB each; at most a quarter of the open files allowed.",
   ),
 
   "limits.payload_bytes": key(size("256KiB", 1, 16 * MiB), "256KiB", "Largest payload of one event."),

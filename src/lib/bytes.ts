@@ -1,3 +1,4 @@
+const TEXT_BYTES_MAX = 65_535;
 /** A writer keeps no more than this between messages. */
 const KEPT_BYTES_MAX = 1024 * 1024;
 
@@ -50,6 +51,8 @@ export class ByteWriter {
   text(value: string): void {
     this.#reserve(2 + value.length * 3);
     const written = this.#buffer.write(value, this.#at + 2, "utf8");
+    if (written > TEXT_BYTES_MAX)
+      throw new RangeError(`a text of ${written} bytes: ${TEXT_BYTES_MAX} are the most`);
     this.#view.setUint16(this.#at, written, true);
     this.#at += 2 + written;
   }

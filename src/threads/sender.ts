@@ -3,6 +3,7 @@ import { compileAddressPolicy } from "../domain/address.ts";
 import { createSealer } from "../domain/seal.ts";
 import { ByteWriter } from "../lib/bytes.ts";
 import { systemClock } from "../lib/clock.ts";
+import { openFilesMax } from "../lib/open-files.ts";
 import { Pacer } from "../lib/pacer.ts";
 import { systemTimers } from "../lib/timers.ts";
 import { createSender } from "../sender/http-sender.ts";
@@ -33,7 +34,7 @@ const sender = createSender(
     dnsServers: config.net.dnsServers,
     caFile: config.net.caFile,
     excerptBytes: config.delivery.responseExcerptBytes,
-    idleConnectionsMax: config.net.idleConnectionsMax,
+    idleConnectionsMax: Math.min(config.net.idleConnectionsMax, Math.floor(openFilesMax() / 4)),
     open: (sealed) => sealer.open(sealed),
   },
   (outcome) => {
