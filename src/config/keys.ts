@@ -146,7 +146,7 @@ export const KEYS = {
   "net.idle_connections_max": key(
     integer("12288", 0, 65_536),
     12288,
-    "Connections that each sender keeps open unused, some 8 KB each; at most a quarter of the open files allowed.",
+    "Connections that each sender keeps open unused, some 8 KB each; fewer where few files may be open.",
   ),
 
   "limits.payload_bytes": key(size("256KiB", 1, 16 * MiB), "256KiB", "Largest payload of one event."),

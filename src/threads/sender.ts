@@ -17,6 +17,7 @@ const sealer = createSealer(data.masterKey, () => {
   throw new Error("a sender opens secrets and seals none");
 });
 const writer = new ByteWriter(32_768);
+const FILES_KEPT = 8_192;
 const outcomes = new Pacer(flush, MESSAGE_EVERY_MS, systemClock, systemTimers);
 
 const sender = createSender(
@@ -34,7 +35,7 @@ const sender = createSender(
     dnsServers: config.net.dnsServers,
     caFile: config.net.caFile,
     excerptBytes: config.delivery.responseExcerptBytes,
-    idleConnectionsMax: Math.min(config.net.idleConnectionsMax, Math.floor(openFilesMax() / 4)),
+    idleConnectionsMax: Math.min(config.net.idleConnectionsMax, spareFiles()),
     open: (sealed) => sealer.open(sealed),
   },
   (outcome) => {
@@ -42,6 +43,12 @@ const sender = createSender(
     outcomes.ask();
   },
 );
+
+/** What idle connections may take of the open files: attempts in flight, publishers and the store need theirs. */
+function spareFiles(): number {
+  const allowed = openFilesMax();
+  return Math.max(Math.floor(allowed / 4), allowed - FILES_KEPT);
+}
 
 function flush(): void {
   if (writer.length === 0) return;
