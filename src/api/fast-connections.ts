@@ -81,8 +81,10 @@ interface Answer {
 /** A request whose body is still coming. */
 interface Partial {
   readonly request: FastRequest;
-  readonly chunks: Buffer[];
-  missing: number;
+  /** In one piece from the start: a body that comes byte by byte must not cost an object for each. */
+  readonly body: Buffer;
+  /** Bytes of it that have come. */
+  length: number;
 }
 
 /**
@@ -156,32 +158,38 @@ class FastConnection {
       const isHead = end >= 0 && end - at <= HEAD_BYTES_MAX && this.#answers.length < WAITING_MAX;
       const head = isHead ? readHead(chunk.toString("latin1", at, end + 2)) : null;
       const request = head && this.#all.deps.fast.take(head.url, head.headers);
-      if (!request) {
+      const bodyAt = end + HEAD_END.length;
+      // The full way asks for the key before it reads a body: strangers get no memory for theirs here either.
+      if (!request || (chunk.length - bodyAt < request.bodyBytes && !this.#all.deps.fast.isKnown(request))) {
         this.#leave(chunk.subarray(at));
         return;
       }
       this.#activeMono = this.#all.deps.clock.mono();
-      this.#partial = { request, chunks: [], missing: request.bodyBytes };
-      at = this.#readBody(chunk, end + HEAD_END.length);
+      at = this.#begin(request, chunk, bodyAt);
     }
+  }
+
+  /** A request whose head has been read. Where the bytes behind what is there of it begin. */
+  #begin(request: FastRequest, chunk: Buffer, bodyAt: number): number {
+    const bodyEnd = bodyAt + request.bodyBytes;
+    if (bodyEnd <= chunk.length) {
+      this.#publish(request, chunk.subarray(bodyAt, bodyEnd));
+      return bodyEnd;
+    }
+    this.#partial = { request, body: Buffer.allocUnsafe(request.bodyBytes), length: 0 };
+    return this.#readBody(chunk, bodyAt);
   }
 
   /** Gives the request that is being read what is there of its body. Where the bytes behind that begin. */
   #readBody(chunk: Buffer, at: number): number {
     const partial = this.#partial;
     if (partial === null) return at;
-    const end = Math.min(chunk.length, at + partial.missing);
-    const part = chunk.subarray(at, end);
-    partial.missing -= part.length;
-    if (partial.missing > 0) {
-      partial.chunks.push(part);
-      return end;
-    }
+    const { request, body } = partial;
+    const end = Math.min(chunk.length, at + body.length - partial.length);
+    partial.length += chunk.copy(body, partial.length, at, end);
+    if (partial.length < body.length) return end;
     this.#partial = null;
-    this.#publish(
-      partial.request,
-      partial.chunks.length === 0 ? part : Buffer.concat([...partial.chunks, part]),
-    );
+    this.#publish(request, body);
     return end;
   }
 

@@ -37,6 +37,8 @@ export interface FastRequest {
 export interface FastPublish {
   /** The POST with this head, or null: it has to go the full way. */
   take(url: string, headers: IncomingHttpHeaders): FastRequest | null;
+  /** Whether its key is known to be good now: only then is memory given to a body that is still coming. */
+  isKnown(request: FastRequest): boolean;
   /**
    * `address`: where it came from, for whoever guesses at keys. `done` is called once: with the 202's text, which is
    * ASCII, or with the problem.
@@ -119,5 +121,7 @@ export function createFastPublish(context: ApiContext, isClosing: () => boolean)
     return itemOf(context, key, envelope, uid, contentTypeOf(headers));
   }
 
-  return { take, publish };
+  const isKnown = ({ headers }: FastRequest) => context.auth.known(headers.authorization) !== null;
+
+  return { take, isKnown, publish };
 }

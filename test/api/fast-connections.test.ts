@@ -124,6 +124,17 @@ test("a client that ends its side still gets its answer, and the connection is c
   expect(statuses(line.text)).toEqual([202]);
 });
 
+test("a stranger is refused before its body is read, and gets no memory for it", async () => {
+  const { port, publish, api } = await world();
+  const line = open(port);
+  const head = publish("x".repeat(200_000))
+    .replace(/Bearer \S+/, "Bearer hk_wrong")
+    .split("\r\n\r\n")[0];
+  await line.send(`${head}\r\n\r\nx`);
+  expect(statuses(await line.answers(1))).toEqual([401]);
+  expect(api.context.counters.accepted).toBe(0);
+});
+
 test("a stop lets idle connections end", async () => {
   const { port, publish, api } = await world();
   const idle = open(port);
