@@ -94,7 +94,7 @@ export class World {
 
   /** Long enough for whatever waits to be written, and writes it. */
   async settleDown(): Promise<void> {
-    this.clock.at += 2_000;
+    this.clock.at += 5_000;
     for (let slices = 0; await this.store.maintain(); slices += 1) {
       if (slices > 10_000) throw new Error("maintain() does not come to an end");
     }

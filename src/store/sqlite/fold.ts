@@ -1,29 +1,44 @@
 import { ATTEMPT_ERRORS, VERDICTS } from "../../domain/delivery.ts";
 import type { WebhookId } from "../../domain/ids.ts";
 import type { Db, Statement } from "./database.ts";
-import { type Hot, type HotRow, NO_SLOT, SUCCESS, slotOf } from "./hot.ts";
+import { type Hot, type HotRow, SUCCESS, slotOf } from "./hot.ts";
 import { Tally, TallyMoves } from "./tally.ts";
 import type { UidMemory } from "./uids.ts";
 
 /** A fold begins when so many deliveries have changed... */
-const FOLD_ROWS_MAX = 20_000;
-/** ...or when the oldest change is so old. */
-const FOLD_AGE_MS = 1_000;
+const FOLD_ROWS_MAX = 40_000;
+/** ...or when the oldest change is so old: the more rows a page of the log takes at once, the less is written. */
+const FOLD_AGE_MS = 3_000;
 
 interface Work {
-  readonly rows: HotRow[];
+  /** By webhook. */
+  readonly lanes: readonly FoldingLane[];
   /** Everything up to here is in the log once the rows are written. */
   readonly mark: { readonly journalId: number; readonly settleSeq: number };
-  next: number;
-  readonly generation: number;
+  /** Lane and row that come next. */
+  at: Place;
+  isWritten: boolean;
   readonly since: number | null;
 }
+
+interface FoldingLane {
+  readonly webhookId: WebhookId;
+  readonly rows: HotRow[];
+}
+
+interface Place {
+  readonly lane: number;
+  readonly row: number;
+}
+
+const BEGINNING: Place = { lane: 0, row: 0 };
 
 /**
  * Writes what the journal gathered into the log, sorted by webhook, so that neighbours share pages: the hot path
  * touches no index, and the log costs a fraction of what keeping it in place does (docs/decisions/0001).
  *
- *   idle --begin: rows changed or aged--> folding --slice by slice, inside commits--> idle, mark advanced
+ *   idle --begin: rows changed or aged--> writing --slice by slice, inside commits--> settling, mark advanced
+ *   settling --slice by slice: rows leave memory--> idle
  *
  * A crash in the middle leaves the old mark: the same rows are read from the journal and written again, to the same
  * values. The tally moves with each slice, so it always equals the log.
@@ -96,57 +111,66 @@ export class Fold {
   begin(mark: { journalId: number; settleSeq: number }): void {
     if (this.#work) return;
     const since = this.#hot.dirtySince;
-    const rows = this.#hot.takeDirty();
-    rows.sort((a, b) => a.webhookId - b.webhookId || a.id - b.id);
+    const dirty = this.#hot.takeDirty();
+    const lanes: FoldingLane[] = [];
+    for (const id of Float64Array.from(dirty.keys()).sort()) {
+      const webhookId = id as WebhookId;
+      lanes.push({ webhookId, rows: dirty.get(webhookId) ?? [] });
+    }
     this.#uids.freeze();
     this.#generation += 1;
-    this.#work = { rows, mark, next: 0, generation: this.#generation, since };
+    this.#work = { lanes, mark, at: BEGINNING, isWritten: false, since };
   }
 
   /**
-   * Writes up to `limit` rows inside the caller's transaction. Call the returned function when it has committed; if
+   * Writes up to `limit` rows and uids inside the caller's transaction. Call the returned function when it has committed; if
    * it was rolled back, don't, and the slice is done again.
    */
   slice(limit: number): () => void {
     const work = this.#work;
     if (!work) return nothing;
-    const end = Math.min(work.rows.length, work.next + limit);
-    const slots: number[] = [];
+    return work.isWritten ? () => this.#settleSlice(work, limit) : this.#writeSlice(work, limit);
+  }
+
+  #writeSlice(work: Work, limit: number): () => void {
+    const { rows, next } = rowsFrom(work.lanes, work.at, limit);
     const moves = new TallyMoves();
-    for (let index = work.next; index < end; index += 1) {
-      const row = work.rows[index];
-      if (!row) continue;
-      const slot = slotOf(row.status, row.reason);
+    for (const row of rows) {
       this.#writeRow(row);
-      moves.move(row.webhookId, row.slot, slot);
-      slots.push(slot);
+      moves.move(row.webhookId, row.slot, slotOf(row.status, row.reason));
     }
     this.#tally.write(moves);
-    const confirmUids = this.#uids.foldSlice(limit);
-    const isLast = end === work.rows.length && this.#uids.isFoldedAfter(limit);
+    const uidsLimit = limit - rows.length;
+    const confirmUids = this.#uids.foldSlice(uidsLimit);
+    const isLast = next.lane === work.lanes.length && this.#uids.isFoldedAfter(uidsLimit);
     if (isLast) {
       this.#advance.run(work.mark.journalId, work.mark.settleSeq);
       this.#dropSettled.run(work.mark.settleSeq);
     }
     return () => {
-      for (let index = work.next; index < end; index += 1) {
-        const row = work.rows[index];
-        if (!row) continue;
-        row.slot = slots[index - work.next] ?? NO_SLOT;
-        row.unwritten = [];
+      for (const row of rows) {
+        row.slot = slotOf(row.status, row.reason);
+        if (row.unwritten.length > 0) row.unwritten = [];
       }
-      work.next = end;
+      work.at = isLast ? BEGINNING : next;
+      work.isWritten = isLast;
       confirmUids();
-      if (!isLast) return;
-      this.#work = null;
-      this.foldedUpTo = work.mark.journalId;
-      this.#hot.settleFolded(work.rows);
-      let last: WebhookId | null = null;
-      for (const row of work.rows) {
-        if (row.webhookId !== last) this.#onFolded(row.webhookId);
-        last = row.webhookId;
-      }
+      if (isLast) this.foldedUpTo = work.mark.journalId;
     };
+  }
+
+  #settleSlice(work: Work, limit: number): void {
+    let lane = work.at.lane;
+    for (let settled = 0; settled < limit && lane < work.lanes.length; lane += 1) {
+      const { webhookId, rows } = work.lanes[lane] as FoldingLane;
+      this.#hot.settleFolded(webhookId, rows);
+      this.#onFolded(webhookId);
+      settled += rows.length;
+    }
+    work.at = { lane, row: 0 };
+    if (lane < work.lanes.length) return;
+    this.#hot.foldEnded();
+    this.#work = null;
   }
 
   /** A success that prune has passed by already: its second round finds it. */
@@ -205,6 +229,30 @@ export class Fold {
       );
     }
   }
+}
+
+/** Up to `limit` rows, in order of webhook and id, and where the next ones begin. */
+function rowsFrom(
+  lanes: readonly FoldingLane[],
+  from: Place,
+  limit: number,
+): { rows: readonly HotRow[]; next: Place } {
+  const rows: HotRow[] = [];
+  let { lane, row } = from;
+  while (lane < lanes.length && rows.length < limit) {
+    const all = lanes[lane]?.rows ?? [];
+    if (row === 0) all.sort(byId);
+    const end = Math.min(all.length, row + limit - rows.length);
+    for (; row < end; row += 1) rows.push(all[row] as HotRow);
+    if (row < all.length) break;
+    lane += 1;
+    row = 0;
+  }
+  return { rows, next: { lane, row } };
+}
+
+function byId(a: HotRow, b: HotRow): number {
+  return a.id - b.id;
 }
 
 function nothing(): void {}

@@ -4,7 +4,7 @@ import type { DeliveryId, EventSeq, WebhookId } from "../../domain/ids.ts";
 /**
  * What the database's indexes do not know yet: every delivery that was appended or changed since a complete fold last
  * wrote it (dirty, or folding), and every leased one. For a delivery in here this is the state; for any other, the
- * log is. Bounded by the fold (it is started after `FOLD_ROWS_MAX` changes or a second) and by the number of leases.
+ * log is. Bounded by the fold (it is started after `FOLD_ROWS_MAX` changes or `FOLD_AGE_MS`) and by the number of leases.
  */
 export interface HotRow {
   readonly id: DeliveryId;
@@ -28,10 +28,8 @@ export interface HotRow {
   excerpt: Uint8Array | null;
   /** 0: not leased. */
   token: number;
-  /** Changed since the fold last wrote it. */
-  isDirty: boolean;
-  /** Taken up by a fold that is not complete: a crash would still read its state from the journal. */
-  isFolding: boolean;
+  /** The fold that has to write its last change: the number that `Hot` had then; `FOLDED` once that is done. */
+  dirtyIn: number;
   /** Attempts that the fold has still to write. */
   unwritten: Attempt[];
   /** The slot under which tally counts it; NO_SLOT: none. */
@@ -44,6 +42,7 @@ export const SUCCESS = 2;
 export const DEAD = 3;
 
 export const NO_SLOT = -1;
+export const FOLDED = -1;
 const DEAD_SLOT = 10;
 
 /** The tally's slot of a state: open and dead deliveries are counted, successes are not. */
@@ -109,11 +108,15 @@ function isAfter(a: HotRow | undefined, b: HotRow): boolean {
 export class Hot {
   readonly rows = new Map<DeliveryId, HotRow>();
   readonly #waiting = new Map<WebhookId, readonly [DueQueue, DueQueue]>();
-  #dirty: HotRow[] = [];
+  #dirty = new Map<WebhookId, HotRow[]>();
+  #dirtyCount = 0;
   #dirtySince: number | null = null;
+  /** The fold that will take up what changes now. */
+  #nextFold = 0;
+  #isFolding = false;
 
   get dirtyCount(): number {
-    return this.#dirty.length;
+    return this.#dirtyCount;
   }
 
   /** Wall clock of the oldest change that no fold has taken up; null when there is none. */
@@ -126,38 +129,46 @@ export class Hot {
   }
 
   markDirty(row: HotRow, now: number): void {
-    if (row.isDirty) return;
-    row.isDirty = true;
-    this.#dirty.push(row);
+    if (row.dirtyIn === this.#nextFold) return;
+    row.dirtyIn = this.#nextFold;
+    const rows = this.#dirty.get(row.webhookId);
+    if (rows) rows.push(row);
+    else this.#dirty.set(row.webhookId, [row]);
+    this.#dirtyCount += 1;
     this.#dirtySince ??= now;
   }
 
-  /** Hands all changed rows to the fold. From here on a change marks its row anew. */
-  takeDirty(): HotRow[] {
+  /** Whether a crash would read its state from the journal: no complete fold has written it. */
+  isUnfolded(row: HotRow): boolean {
+    return row.dirtyIn === this.#nextFold || (this.#isFolding && row.dirtyIn === this.#nextFold - 1);
+  }
+
+  /** Hands all changed rows to the fold, by webhook. From here on a change marks its row anew. */
+  takeDirty(): Map<WebhookId, HotRow[]> {
     const taken = this.#dirty;
-    this.#dirty = [];
+    this.#dirty = new Map();
+    this.#dirtyCount = 0;
     this.#dirtySince = null;
-    for (const row of taken) {
-      row.isDirty = false;
-      row.isFolding = true;
-    }
+    this.#nextFold += 1;
+    this.#isFolding = true;
     return taken;
   }
 
-  /** The fold has written these rows: those that nothing holds here leave, and are found in the log from now on. */
-  settleFolded(folded: readonly HotRow[]): void {
-    const lanes = new Set<WebhookId>();
-    for (const row of folded) {
-      row.isFolding = false;
-      if (row.isDirty || row.token !== 0) continue;
-      this.rows.delete(row.id);
-      lanes.add(row.webhookId);
+  /** The fold has written these rows of a lane: those that nothing holds here leave, and are found in the log from now on. */
+  settleFolded(webhookId: WebhookId, rows: readonly HotRow[]): void {
+    for (const row of rows) {
+      if (row.dirtyIn === this.#nextFold) continue;
+      if (row.token === 0) this.rows.delete(row.id);
+      else row.dirtyIn = FOLDED;
     }
     // A parked lane is not read for long: its queue must not hold the rows of its whole backlog.
-    for (const webhookId of lanes) {
-      for (const queue of this.#waiting.get(webhookId) ?? []) queue.keep((row) => this.#isWaiting(row));
-      this.#dropEmpty(webhookId);
-    }
+    for (const queue of this.#waiting.get(webhookId) ?? []) queue.keep((row) => this.#isWaiting(row));
+    this.#dropEmpty(webhookId);
+  }
+
+  /** All rows that the fold took are settled. */
+  foldEnded(): void {
+    this.#isFolding = false;
   }
 
   /** An open, unleased row of here waits in its lane. */

@@ -3,7 +3,7 @@ import type { DeliveryId, EventSeq, WebhookId } from "../../domain/ids.ts";
 import { timeOfSeq } from "../../domain/ids.ts";
 import type { NewDelivery, NewEvent } from "../port.ts";
 import type { Db, Statement } from "./database.ts";
-import { DEAD, type HotRow, NO_SLOT, PENDING } from "./hot.ts";
+import { DEAD, FOLDED, type HotRow, NO_SLOT, PENDING } from "./hot.ts";
 import { decodeSettlements, encodeSettlements, type SettledRow } from "./settle-batch.ts";
 
 /** Usual content type: stored as null, which takes no byte. */
@@ -217,8 +217,7 @@ function freshRow(
     durationMs: null,
     excerpt: null,
     token: 0,
-    isDirty: false,
-    isFolding: false,
+    dirtyIn: FOLDED,
     unwritten: [],
     slot: NO_SLOT,
   };

@@ -93,7 +93,7 @@ export class Lanes {
     const row = this.#hot.rows.get(id);
     if (!row || token === 0 || row.token !== token) return;
     row.token = 0;
-    if (row.isDirty || row.isFolding) {
+    if (this.#hot.isUnfolded(row)) {
       this.#hot.wait(row);
     } else {
       this.#hot.rows.delete(id);

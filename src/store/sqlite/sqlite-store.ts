@@ -6,7 +6,6 @@ import { type Attempt, DEAD_REASONS, type DeadReason, type Delivery } from "../.
 import type { DeliveryId, EventSeq, JobId, KeyId, WebhookId } from "../../domain/ids.ts";
 import type { Job } from "../../domain/job.ts";
 import type { ApiKey } from "../../domain/key.ts";
-import { Problem } from "../../domain/problem.ts";
 import type {
   DeadGroup,
   DeliveryFilter,
@@ -40,6 +39,7 @@ import { Appending } from "./appending.ts";
 import { type Db, isDiskFull, openDatabase, type Statement, storeProblem } from "./database.ts";
 import { Deliveries } from "./deliveries.ts";
 import { Fold } from "./fold.ts";
+import { FoldTurns } from "./fold-turns.ts";
 import { DEAD, Hot, type HotRow } from "./hot.ts";
 import { Jobs } from "./jobs.ts";
 import { applySettlement, hotFromAppend, Journal } from "./journal.ts";
@@ -65,11 +65,11 @@ export interface SqliteOptions {
   readonly foldSliceRows?: number;
 }
 
-/** Rows that a commit folds for each event it appends: a fold is over well before the next one is due. */
-const FOLD_ROWS_PER_EVENT = 4;
+/** Rows and uids that a commit folds for each event and outcome of its own: a fold is over before the next one is due. */
+const FOLD_PER_EVENT = 2;
 const FOLD_SLICE_MIN = 64;
-/** A quiet moment's slice: about 3 ms. */
-const FOLD_SLICE_IDLE = 500;
+/** A quiet moment's slice, and the largest: some 2 ms. */
+const FOLD_SLICE_MAX = 500;
 /** A delivery that changes again during each of so many folds is busy: a command on it is refused as if it were leased. */
 const FOLDS_PER_CHANGE_MAX = 4;
 const FORGOTTEN_PER_SLICE = 2_000;
@@ -80,7 +80,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
 
 /**
  * The store in one SQLite file, with one connection in one thread: the hot path appends to the journal, the fold
- * writes the rest a second later (fold.ts). SQLite's calls return when they are done, so every method has its effect
+ * writes the rest seconds later (fold.ts). SQLite's calls return when they are done, so every method has its effect
  * in the turn in which it was called, except those that wait for the fold, and resolves when that is on disk.
  */
 class SqliteStore implements Store {
@@ -92,6 +92,7 @@ class SqliteStore implements Store {
   #journal!: Journal;
   #uids!: UidMemory;
   #fold!: Fold;
+  #foldTurns!: FoldTurns;
   #lanes!: Lanes;
   #deliveries!: Deliveries;
   #webhooks!: Webhooks;
@@ -136,6 +137,7 @@ class SqliteStore implements Store {
     this.#webhooks = new Webhooks(db);
     this.#lanes = new Lanes(db, this.#hot, this.#journal, this.#webhooks);
     this.#fold = new Fold(db, this.#hot, this.#uids, (webhookId) => this.#lanes.rewind(webhookId));
+    this.#foldTurns = new FoldTurns(this.#fold, this.#hot, () => this.#foldSlice());
     this.#deliveries = new Deliveries(db, this.#hot, this.#journal, this.#webhooks);
     this.#keys = new Keys(db);
     const remover = new Remover(db);
@@ -194,7 +196,7 @@ class SqliteStore implements Store {
       if (!this.#fold.isDue(batch.now)) return null;
       this.#fold.begin({ ...this.#mark });
       const events = batch.appends.length + settled.length;
-      const rows = Math.max(FOLD_SLICE_MIN, events * FOLD_ROWS_PER_EVENT);
+      const rows = Math.min(FOLD_SLICE_MAX, Math.max(FOLD_SLICE_MIN, events * FOLD_PER_EVENT));
       return this.#fold.slice(this.#options.foldSliceRows ?? rows);
     });
     confirmFold?.();
@@ -229,13 +231,14 @@ class SqliteStore implements Store {
   }
 
   async expire(webhookId: WebhookId, queuedBefore: number, limit: number, now: number): Promise<LaneChange> {
-    await this.#foldAll();
+    await this.#foldTurns.all();
     return this.#durably(() => this.#changes.expire(webhookId, queuedBefore, limit, now));
   }
 
   async prune(bounds: PruneBounds, limit: number, keep?: Keep): Promise<Pruned> {
     const since = this.#fold.unfoldedSince;
-    if (since !== null && Math.max(bounds.successBefore, bounds.deadBefore) > since) await this.#foldAll();
+    if (since !== null && Math.max(bounds.successBefore, bounds.deadBefore) > since)
+      await this.#foldTurns.all();
     const found = this.#prune.find(bounds, limit, this.#fold.foldedUpTo, keep !== undefined);
     if (found.ended && found.ended.length > 0) await keep?.(found.ended);
     const pruned = this.#transaction(() => this.#prune.slice(found, limit));
@@ -256,7 +259,7 @@ class SqliteStore implements Store {
   }
 
   async listDeliveries(filter: DeliveryFilter, page: Page): Promise<Paged<Delivery>> {
-    await this.#foldForReading();
+    await this.#foldTurns.forReading();
     return this.#seen(this.#deliveries.list(filter, page));
   }
 
@@ -273,7 +276,7 @@ class SqliteStore implements Store {
   }
 
   async deadGroups(filter: DeliveryFilter, by: readonly GroupKey[]): Promise<readonly DeadGroup[]> {
-    await this.#foldForReading();
+    await this.#foldTurns.forReading();
     return this.#seen(this.#deliveries.deadGroups(filter, by));
   }
 
@@ -327,7 +330,7 @@ class SqliteStore implements Store {
 
   async insertJob(job: Job): Promise<void> {
     // A job covers what is there when it is made: all of that must be where the job looks, in the log.
-    await this.#foldAll();
+    await this.#foldTurns.all();
     await this.#durably(() => this.#jobs.insert(job));
   }
 
@@ -340,7 +343,7 @@ class SqliteStore implements Store {
   }
 
   async countSelection(job: Job, limit: number): Promise<number> {
-    await this.#foldForReading();
+    await this.#foldTurns.forReading();
     let total = 0;
     for (let cursor: number | null = 0; cursor !== null && total < limit; ) {
       const slice = this.#jobs.count(job, cursor);
@@ -352,7 +355,7 @@ class SqliteStore implements Store {
   }
 
   async stepJob(id: JobId, limit: number, context: StepContext): Promise<JobStep> {
-    if (this.#jobs.needsFold(id)) await this.#foldAll();
+    if (this.#jobs.needsFold(id)) await this.#foldTurns.all();
     const made: HotRow[] = [];
     const step = this.#transaction(() => {
       const taken = this.#jobs.step(id, limit, context, made);
@@ -416,27 +419,9 @@ class SqliteStore implements Store {
   #foldSlice(): void {
     const confirm = this.#transaction(() => {
       this.#fold.begin({ ...this.#mark });
-      return this.#fold.slice(this.#options.foldSliceRows ?? FOLD_SLICE_IDLE);
+      return this.#fold.slice(this.#options.foldSliceRows ?? FOLD_SLICE_MAX);
     });
     confirm();
-  }
-
-  /** Until everything that has changed up to now is in the log; commits go on in between. */
-  async #foldAll(): Promise<void> {
-    const covering = this.#fold.coveringGeneration;
-    while (this.#fold.completedGeneration < covering) {
-      this.#foldSlice();
-      if (this.#fold.completedGeneration < covering) await turn();
-    }
-  }
-
-  /** On a full disk a list shows all but the last second, rather than nothing. */
-  async #foldForReading(): Promise<void> {
-    try {
-      await this.#foldAll();
-    } catch (error) {
-      if (!(error instanceof Problem && error.code === "disk_full")) throw error;
-    }
   }
 
   /** A single delivery is changed in the log, so what is hot of it goes there first; a leased one stays as it is. */
@@ -444,7 +429,7 @@ class SqliteStore implements Store {
     for (let folds = 0; folds < FOLDS_PER_CHANGE_MAX; folds += 1) {
       const row = this.#hot.rows.get(id);
       if (row?.token !== 0) break;
-      await this.#foldAll();
+      await this.#foldTurns.all();
     }
     return this.#durably(change);
   }

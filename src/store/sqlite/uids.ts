@@ -9,7 +9,7 @@ interface Remembered {
 
 /**
  * The uids that publishers gave, for at least the dedupe window. New ones are in memory (the journal makes them
- * durable) until the fold writes them, sorted by hash. Stored in generations of one window's length: a look-up asks
+ * durable) until the fold writes them, by hash. Stored in generations of one window's length: a look-up asks
  * each live generation, and forgetting deletes the oldest in slices.
  */
 export class UidMemory {
@@ -20,9 +20,9 @@ export class UidMemory {
   readonly #deleteSlice: Statement;
   #fresh = new Map<number, Remembered[]>();
   #freshCount = 0;
-  /** Those being folded: still asked first, and sorted in `#queue`. */
+  /** Those being folded: still asked first. Written in order of their hash. */
   #frozen = new Map<number, Remembered[]>();
-  #queue: Remembered[] = [];
+  #order = new Float64Array(0);
   #next = 0;
   #generation = 0;
   readonly #live: number[] = [];
@@ -75,8 +75,7 @@ export class UidMemory {
   }
 
   freeze(): void {
-    this.#queue = [...this.#fresh.values()].flat();
-    this.#queue.sort((a, b) => a.key.uidHigh - b.key.uidHigh || a.key.uidLow - b.key.uidLow);
+    this.#order = Float64Array.from(this.#fresh.keys()).sort();
     this.#frozen = this.#fresh;
     this.#fresh = new Map();
     this.#freshCount = 0;
@@ -85,17 +84,16 @@ export class UidMemory {
 
   /** Writes up to `limit` inside the caller's transaction; the returned function confirms it. */
   foldSlice(limit: number): () => void {
-    const end = Math.min(this.#queue.length, this.#next + limit);
+    const end = Math.min(this.#order.length, this.#next + limit);
     for (let index = this.#next; index < end; index += 1) {
-      const entry = this.#queue[index];
-      if (!entry) continue;
-      const { key, event } = entry;
-      this.#insert.run(this.#generation, key.uidHigh, key.uidLow, key.content, event);
+      for (const { key, event } of this.#frozen.get(this.#order[index] ?? -1) ?? []) {
+        this.#insert.run(this.#generation, key.uidHigh, key.uidLow, key.content, event);
+      }
     }
     return () => {
       this.#next = end;
-      if (end < this.#queue.length) return;
-      this.#queue = [];
+      if (end < this.#order.length) return;
+      this.#order = new Float64Array(0);
       this.#next = 0;
       this.#frozen = new Map();
     };
@@ -103,7 +101,7 @@ export class UidMemory {
 
   /** Whether a slice of `limit` writes the last one. */
   isFoldedAfter(limit: number): boolean {
-    return this.#next + limit >= this.#queue.length;
+    return this.#next + limit >= this.#order.length;
   }
 
   /** Deletes up to `limit` of a generation that ended before `before`, inside the caller's transaction. */
