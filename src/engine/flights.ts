@@ -18,6 +18,8 @@ export interface Flight {
   isCancelRequested: boolean;
   /** Its outcome is in a commit that runs: a second one is stale. */
   isSettling: boolean;
+  /** Its attempt succeeded, and its slot is another's: what is left is to store that. */
+  isSlotFree: boolean;
 }
 
 /** Deliveries in flight, by id. Bounded by `delivery.in_flight_max`, which the schedule keeps. */

@@ -94,6 +94,7 @@ export class Leasing {
       sender: dispatcher.senderOf(lane),
       isCancelRequested: false,
       isSettling: false,
+      isSlotFree: false,
     };
     const isExpired = careful.now() - leased.queuedAt > config.delivery.ageMaxMs;
     const reason = !isOn(lane.webhook) ? "disabled" : isExpired ? "expired" : null;

@@ -122,6 +122,7 @@ export class Pipeline {
   /** Attempts have ended. */
   takeOutcomes(outcomes: readonly Outcome[]): void {
     if (this.#isClosed) return;
+    this.#settling.hear(outcomes);
     for (const outcome of outcomes) this.#outcomes.push(outcome);
     this.kick();
   }
@@ -449,6 +450,7 @@ export class Pipeline {
       sender: this.#dispatcher.senderOf(lane),
       isCancelRequested: false,
       isSettling: false,
+      isSlotFree: false,
     };
     this.#dispatcher.add(flight, event.contentType, event.payload);
   }

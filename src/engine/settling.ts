@@ -34,12 +34,31 @@ export interface Settled {
   readonly outcome: Outcome | null;
 }
 
-/** Turns the ends of flights into settlements to commit, and frees their slots when the commit is durable. */
+/**
+ * Turns the ends of flights into settlements to commit. A success frees its slot when it is heard of: the next delivery
+ * need not wait for the disk. Any other end frees it when it is durable, since what it tells of the lane comes first.
+ */
 export class Settling {
   readonly #deps: SettlingDeps;
+  /** Flights whose slots are free while their ends are not durable: no more than there are slots, however slow the disk. */
+  #freed = 0;
 
   constructor(deps: SettlingDeps) {
     this.#deps = deps;
+  }
+
+  hear(outcomes: readonly Outcome[]): void {
+    const { flights, schedule, clock, config } = this.#deps;
+    for (const { deliveryId, token, attempt } of outcomes) {
+      if (attempt.verdict !== "success" || this.#freed >= config.delivery.inFlightMax) continue;
+      const flight = flights.get(deliveryId);
+      if (!flight || flight.token !== token || flight.isSlotFree || flight.isSettling) continue;
+      const { lane } = flight;
+      if (lane.webhook.ordering === "fifo" || lane.breaker.isOpen) continue;
+      flight.isSlotFree = true;
+      this.#freed += 1;
+      schedule.end(lane, flight.isRetry, clock.now(), clock.mono());
+    }
   }
 
   /** Outcomes of leases that are not held, or that are being settled already, are counted and passed over. */
@@ -92,7 +111,12 @@ export class Settling {
           schedule.enqueue(lane, { pending: 0, retrying: 1, dueAt: settlement.dueAt }, now, nowMono);
         }
       }
-      schedule.end(lane, flight.isRetry, now, nowMono);
+      if (flight.isSlotFree) {
+        this.#freed -= 1;
+        schedule.touch(lane, now, nowMono);
+      } else {
+        schedule.end(lane, flight.isRetry, now, nowMono);
+      }
     });
     return seen;
   }

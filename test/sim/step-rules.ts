@@ -92,15 +92,16 @@ function checkOnce(sim: Simulation, entry: DeliveryEntry): void {
 }
 
 /**
- * Retention deletes what ended long enough ago; when it ended is between two looks, the first of which saw it
- * open.
+ * Retention deletes what ended long enough ago; when it ended is between two looks, the first of which saw it open, or
+ * when its receiver answered: a commit that is slow writes down that time.
  */
 function checkGone(sim: Simulation, entry: DeliveryEntry): void {
   const { successMs, deadMs } = sim.world.config.retention;
   const status = entry.kept?.status;
   if (sim.hasPurged && status !== "success") return;
   const leastMs = status === "dead" ? deadMs : status === "success" ? successMs : Math.min(successMs, deadMs);
-  const elapsedMs = sim.ledger.elapsedMs(entry.lastOpen);
+  const answered = status === "success" ? (entry.last?.ended ?? entry.lastOpen) : entry.lastOpen;
+  const elapsedMs = Math.max(sim.ledger.elapsedMs(entry.lastOpen), sim.ledger.elapsedMs(answered));
   if (elapsedMs >= leastMs - ROUNDING_MS) return;
   sim.say(
     "what was accepted is kept",
@@ -177,7 +178,8 @@ async function checkCounts(sim: Simulation, look: Look | null): Promise<void> {
   const live = await world.director.live(ids);
   if (counters[COUNT_DRIFT] !== 0) sim.say("the kept counts are right", "a lane had to be counted again");
   const inFlight = gauges.hookd_in_flight ?? 0;
-  const max = world.config.delivery.inFlightMax;
+  // A slot for each, and as many again whose success is not recorded yet.
+  const max = world.config.delivery.inFlightMax * 2;
   if (inFlight > max) sim.say("memory is bounded", `${inFlight} leases of ${max}`);
   const laneCount = gauges.hookd_lanes ?? 0;
   if (laneCount > ids.length) sim.say("memory is bounded", `${laneCount} lanes of ${ids.length} webhooks`);
@@ -186,7 +188,9 @@ async function checkCounts(sim: Simulation, look: Look | null): Promise<void> {
     ids.forEach((id, index) => {
       const { backlog, inFlight: held } = live[index] as LaneLive;
       const open = look.openOf.get(id) ?? 0;
-      if (backlog + held === open) return;
+      // A success holds no slot any more while it is not recorded.
+      const ended = [...sim.unsettled.values()].filter((webhook) => webhook === id).length;
+      if (backlog + held <= open && open <= backlog + held + ended) return;
       const counted = `lane ${id} counts ${backlog} and ${held} in flight`;
       sim.say("the kept counts are right", `${counted}, the disk has ${open} open`);
     });

@@ -1,0 +1,48 @@
+import { expect, test } from "vitest";
+import { setup } from "../support/engine-world.ts";
+
+test("a success gives its slot to the next delivery before it is on disk", async () => {
+  const world = await setup();
+  const webhook = await world.webhook({ concurrencyMax: 1 }, { afterMs: 10 });
+  await world.publish(webhook, 3);
+  const release = world.tap.hold();
+  await world.advance(15);
+  expect(world.receivers.attempts).toHaveLength(2);
+  release();
+  await world.advance(100);
+  expect(world.receivers.attempts).toHaveLength(3);
+});
+
+test("a failure keeps its slot until it is on disk", async () => {
+  const world = await setup();
+  const webhook = await world.webhook({ concurrencyMax: 1 }, { afterMs: 10, status: 500 });
+  await world.publish(webhook, 3);
+  const release = world.tap.hold();
+  await world.advance(15);
+  expect(world.receivers.attempts).toHaveLength(1);
+  release();
+});
+
+test("the next of an ordered lane waits until the one before it is on disk", async () => {
+  const world = await setup();
+  const webhook = await world.webhook({ ordering: "fifo" }, { afterMs: 10 });
+  await world.publish(webhook, 3);
+  const release = world.tap.hold();
+  await world.advance(15);
+  expect(world.receivers.attempts).toHaveLength(1);
+  release();
+});
+
+test("while the disk stands still, no more successes wait for it than there are slots", async () => {
+  const world = await setup({ config: { "delivery.in_flight_max": 4 } });
+  const webhook = await world.webhook({}, { afterMs: 10 });
+  await world.publish(webhook, 40);
+  const release = world.tap.hold();
+  const before = world.receivers.attempts.length;
+  await world.advance(5_000);
+  expect(world.receivers.attempts.length - before).toBeLessThanOrEqual(8);
+  expect(await world.gauge("hookd_in_flight")).toBeLessThanOrEqual(8);
+  release();
+  await world.advance(5_000);
+  expect(world.receivers.attempts).toHaveLength(40);
+});
