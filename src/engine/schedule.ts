@@ -39,6 +39,8 @@ const PLANNED_MAX = 512;
 const RETRY_SHARE = 0.2;
 /** ...and lanes that have not shown a success yet this one: black holes cannot take every socket. */
 const UNPROVEN_SHARE = 0.5;
+/** Users that hold more than an equal share of the slots leave the rest of this one to those who hold less. */
+const CROWD_SHARE = 0.9;
 /** Where the store has less than was counted, and a change of it is not counted yet: when to look again. */
 const RECOUNT_MS = 100;
 
@@ -63,9 +65,13 @@ export class Schedule {
   readonly #ready = new FairQueue<Lane>(QUANTUM_MAX);
   readonly #wakes = new Heap<Lane>();
   readonly #userBacklog = new Map<string, number>();
-  /** Lanes that could send, but for the share of the slots that retries, or unproven lanes, may have. */
+  /** Lanes that could send, but for the share of the slots that retries, unproven lanes, or users with many, may have. */
   readonly #heldRetries = new Set<Lane>();
   readonly #heldUnproven = new Set<Lane>();
+  readonly #heldCrowding = new Set<Lane>();
+  /** Users with something in flight. */
+  readonly #userInFlight = new Map<string, number>();
+  readonly #crowdMax: number;
   readonly #retryMax: number;
   readonly #unprovenMax: number;
   #retriesInFlight = 0;
@@ -77,6 +83,7 @@ export class Schedule {
     this.#limits = limits;
     this.#retryMax = Math.max(1, Math.floor(limits.inFlightMax * RETRY_SHARE));
     this.#unprovenMax = Math.max(1, Math.floor(limits.inFlightMax * UNPROVEN_SHARE));
+    this.#crowdMax = Math.max(1, Math.floor(limits.inFlightMax * CROWD_SHARE));
   }
 
   /** When the next lane wakes up; NEVER when none waits for a time. */
@@ -93,8 +100,9 @@ export class Schedule {
     if (this.isStopped || this.inFlight >= this.#limits.inFlightMax) return false;
     return (
       this.#ready.size > 0 ||
-      this.#heldRetries.size > 0 ||
-      (this.#heldUnproven.size > 0 && !this.#isUnprovenShareUsed())
+      (this.#heldRetries.size > 0 && this.#heldCrowding.size === 0) ||
+      (this.#heldUnproven.size > 0 && !this.#isUnprovenShareUsed()) ||
+      (this.#heldCrowding.size > 0 && this.inFlight < this.#crowdMax)
     );
   }
 
@@ -149,6 +157,7 @@ export class Schedule {
       this.inFlight >= this.#limits.inFlightMax ||
       this.#ready.size > 0 ||
       (!lane.ramp.isProven && this.#isUnprovenShareUsed()) ||
+      this.#roomOfUser(lane.webhook.userId) <= 0 ||
       sendableAt(lane, this.#limits.breaker, now, nowMono) > now
     ) {
       return false;
@@ -189,7 +198,9 @@ export class Schedule {
       this.#retriesInFlight -= 1;
     }
     if (!lane.ramp.isProven) this.#unprovenInFlight -= 1;
+    this.#countUser(lane.webhook.userId, -1);
     this.touch(lane, now, nowMono);
+    if (this.#heldCrowding.size > 0) this.#admitOne(this.#heldCrowding, now, nowMono);
     if (this.#retriesInFlight < this.#retryMax) this.#admitOne(this.#heldRetries, now, nowMono);
     if (!this.#isUnprovenShareUsed()) this.#admitOne(this.#heldUnproven, now, nowMono);
   }
@@ -300,13 +311,18 @@ export class Schedule {
       this.#heldUnproven.add(lane);
       return null;
     }
+    const userRoom = this.#roomOfUser(lane.webhook.userId);
+    if (userRoom <= 0) {
+      this.#heldCrowding.add(lane);
+      return null;
+    }
     const isRetry = status === "retrying";
     const isShared = isRetry && this.#isFreshWaiting(lane, now);
     if (isShared && this.#retriesInFlight >= this.#retryMax) {
       this.#heldRetries.add(lane);
       return null;
     }
-    let limit = Math.min(slots, room, isRetry ? lane.retrying : lane.pending);
+    let limit = Math.min(slots, room, userRoom, isRetry ? lane.retrying : lane.pending);
     if (isUnproven) limit = Math.min(limit, this.#unprovenMax - this.#unprovenInFlight);
     if (isShared) limit = Math.min(limit, this.#retryMax - this.#retriesInFlight);
     if (lane.bucket) limit = takeTokens(lane.bucket, limit, nowMono);
@@ -327,7 +343,7 @@ export class Schedule {
 
   /** Whether fresh deliveries, or lanes that may have some, wait for the slots that this lane's retries would take. */
   #isFreshWaiting(lane: Lane, now: number): boolean {
-    if (this.#ready.size > 0 || this.#hasMoreFresh) return true;
+    if (this.#ready.size > 0 || this.#hasMoreFresh || this.#heldCrowding.size > 0) return true;
     // Behind a fifo lane's retrying head nothing waits for a slot.
     return lane.webhook.ordering !== "fifo" && lane.pending > 0 && lane.pendingDueAt <= now;
   }
@@ -347,6 +363,20 @@ export class Schedule {
       this.#retriesInFlight += 1;
     }
     if (!lane.ramp.isProven) this.#unprovenInFlight += 1;
+    this.#countUser(lane.webhook.userId, 1);
+  }
+
+  /** Slots that the user may take: up to an equal share of all, and beyond that while all together leave some free. */
+  #roomOfUser(userId: string): number {
+    const held = this.#userInFlight.get(userId) ?? 0;
+    const share = Math.ceil(this.#limits.inFlightMax / Math.max(1, this.#userInFlight.size));
+    return Math.max(share - held, this.#crowdMax - this.inFlight);
+  }
+
+  #countUser(userId: string, change: number): void {
+    const held = (this.#userInFlight.get(userId) ?? 0) + change;
+    if (held === 0) this.#userInFlight.delete(userId);
+    else this.#userInFlight.set(userId, held);
   }
 
   #isUnprovenShareUsed(): boolean {
@@ -361,7 +391,11 @@ export class Schedule {
     while (this.#ready.size === 0 && this.#heldUnproven.size > 0 && !this.#isUnprovenShareUsed()) {
       this.#admitOne(this.#heldUnproven, now, nowMono);
     }
-    while (this.#ready.size === 0 && !this.#hasMoreFresh && this.#heldRetries.size > 0) {
+    while (this.#ready.size === 0 && this.#heldCrowding.size > 0 && this.inFlight < this.#crowdMax) {
+      this.#admitOne(this.#heldCrowding, now, nowMono);
+    }
+    const isFreshHeld = this.#hasMoreFresh || this.#heldCrowding.size > 0;
+    while (this.#ready.size === 0 && !isFreshHeld && this.#heldRetries.size > 0) {
       this.#admitOne(this.#heldRetries, now, nowMono);
     }
   }

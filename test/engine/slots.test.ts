@@ -46,3 +46,33 @@ test("while the disk stands still, no more successes wait for it than there are 
   await world.advance(5_000);
   expect(world.receivers.attempts).toHaveLength(40);
 });
+
+test("a user with more than its share of the slots leaves a tenth to those who have less", async () => {
+  const world = await setup({ config: { "delivery.in_flight_max": 40 } });
+  const flooding = await world.webhook({ userId: "flooding" }, { afterMs: 100 });
+  const other = await world.webhook({ userId: "other" }, { afterMs: 100 });
+  for (const webhook of [flooding, other]) {
+    for (let round = 0; round < 6; round += 1) {
+      await world.publish(webhook, 20);
+      await world.advance(1_000);
+    }
+  }
+  await world.publish(other, 1);
+  await world.publish(flooding, 200);
+  expect(world.receivers.inFlight.get(flooding.id)).toBe(35);
+  await world.publish(other, 4);
+  expect(world.receivers.inFlight.get(other.id)).toBe(5);
+  await world.advance(10_000);
+  expect(world.receivers.inFlightInAll).toBe(0);
+});
+
+test("a user that is alone takes all slots", async () => {
+  const world = await setup({ config: { "delivery.in_flight_max": 40 } });
+  const webhook = await world.webhook({}, { afterMs: 100 });
+  for (let round = 0; round < 7; round += 1) {
+    await world.publish(webhook, 20);
+    await world.advance(1_000);
+  }
+  await world.publish(webhook, 200);
+  expect(world.receivers.inFlightInAll).toBe(40);
+});
