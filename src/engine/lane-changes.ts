@@ -62,13 +62,13 @@ export class LaneChanges {
    */
   async run<T>(call: () => Promise<T>, changesOf: (result: T) => readonly LaneChange[]): Promise<T> {
     const { schedule } = this.#deps;
-    schedule.changesUnderWay += 1;
+    schedule.changeBegun();
     try {
       const result = await call();
       await this.#count(changesOf(result));
       return result;
     } finally {
-      schedule.changesUnderWay -= 1;
+      schedule.changeCounted();
     }
   }
 

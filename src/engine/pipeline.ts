@@ -321,7 +321,7 @@ export class Pipeline {
   async #commit(groups: readonly Group[], prepared: Prepared): Promise<void> {
     const { clock, store, counters, schedule } = this.#deps;
     this.#commits += 1;
-    schedule.changesUnderWay += 1;
+    schedule.changeBegun();
     try {
       const committed = await store.commit(prepared.batch);
       this.refusal = null;
@@ -336,7 +336,7 @@ export class Pipeline {
         this.#die(error);
       }
     }
-    schedule.changesUnderWay -= 1;
+    schedule.changeCounted();
     this.#commits -= 1;
     this.#goOn();
     this.#tellCycled();

@@ -29,6 +29,8 @@ export interface Plan {
   readonly lane: Lane;
   readonly status: "pending" | "retrying";
   readonly limit: number;
+  /** Changes that were counted when it was made. */
+  readonly changesCounted: number;
 }
 
 /** Deliveries that a user may be given in one turn, at most: fewer while there are fewer free slots than that for each. */
@@ -57,10 +59,11 @@ export class Schedule {
   backlog = 0;
   /** Times the kept counts and the store differed on whether there was work: always 0 but for a bug. */
   countDrift = 0;
-  /** Store calls whose changes are not counted yet: meanwhile the counts may differ from what is stored. */
-  changesUnderWay = 0;
   /** Nothing is given a slot any more. */
   isStopped = false;
+  /** Store calls whose changes are not counted yet, and how many were: meanwhile the counts may differ from what is stored. */
+  #changesUnderWay = 0;
+  #changesCounted = 0;
   readonly #limits: ScheduleLimits;
   readonly #ready = new FairQueue<Lane>(QUANTUM_MAX);
   readonly #wakes = new Heap<Lane>();
@@ -167,6 +170,17 @@ export class Schedule {
     return true;
   }
 
+  /** A store call may change what waits; `changeCounted` follows. */
+  changeBegun(): void {
+    this.#changesUnderWay += 1;
+  }
+
+  /** Call when its changes have been given to `enqueue`, or it failed. */
+  changeCounted(): void {
+    this.#changesUnderWay -= 1;
+    this.#changesCounted += 1;
+  }
+
   /** New deliveries wait in the lane. */
   enqueue(lane: Lane, change: Omit<LaneChange, "webhookId" | "died">, now: number, nowMono: number): void {
     this.#count(lane, change.pending, change.retrying);
@@ -248,7 +262,7 @@ export class Schedule {
     const left = isRetry ? lane.retrying : lane.pending;
     let nextDueAt = grant.nextDueAt ?? NEVER;
     if (left > 0 !== nextDueAt < NEVER) {
-      if (this.changesUnderWay > 0) {
+      if (this.#changesUnderWay > 0 || plan.changesCounted !== this.#changesCounted) {
         nextDueAt = Math.min(nextDueAt, now + RECOUNT_MS);
       } else {
         // The store is right: nothing may be stuck behind a count, nor the lane look for what is not there.
@@ -326,7 +340,7 @@ export class Schedule {
     if (isUnproven) limit = Math.min(limit, this.#unprovenMax - this.#unprovenInFlight);
     if (isShared) limit = Math.min(limit, this.#retryMax - this.#retriesInFlight);
     if (lane.bucket) limit = takeTokens(lane.bucket, limit, nowMono);
-    if (limit > 0) return { lane, status, limit };
+    if (limit > 0) return { lane, status, limit, changesCounted: this.#changesCounted };
     this.#wakeAt(lane, now + 1);
     return null;
   }
