@@ -2,7 +2,7 @@ import { createSlowSync, type SlowSync } from "../faults/slow-sync.ts";
 import { startMeasurement } from "../measure.ts";
 import { monoMs } from "../mono.ts";
 import { processMemory } from "../proc.ts";
-import { askOnce } from "../refusal.ts";
+import { type Answer, askOnce } from "../refusal.ts";
 import type { RunPlan } from "../result.ts";
 import type { Rig } from "../rig.ts";
 import type { Scenario, Stage } from "../stage.ts";
@@ -15,7 +15,8 @@ const SLOW_MS = 60_000;
 const CALM_MS = 10_000;
 const RESUMED_MAX_MS = 30_000;
 const GROWTH_MAX_MB = 400;
-const ASKED = 20;
+const ASKED = 100;
+const LOOK_MS = 50;
 const MB = 1e6;
 
 /**
@@ -90,13 +91,16 @@ async function play(stage: Stage, rig: Rig, plan: RunPlan, slow: SlowSync): Prom
   stage.clean(run);
 }
 
-/** Single events by the way: their answers have headers to look at. */
+/** Single events while others are refused: their answers have headers to look at. */
 async function ask(rig: Rig, forMs: number) {
   const endMono = monoMs() + forMs;
-  const asked = [];
-  for (let index = 0; index < ASKED && monoMs() < endMono; index += 1) {
-    await rig.pause(Math.max(100, forMs / (2 * ASKED)));
-    asked.push(askOnce(rig, index));
+  const asked: Promise<Answer>[] = [];
+  let seen = rig.recorder.refused;
+  while (asked.length < ASKED && monoMs() < endMono) {
+    await rig.pause(LOOK_MS);
+    const { refused } = rig.recorder;
+    if (refused > seen) asked.push(askOnce(rig, asked.length));
+    seen = refused;
   }
   return Promise.all(asked);
 }
