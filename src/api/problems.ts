@@ -68,6 +68,13 @@ export function problemBody(problem: Problem, requestId: string, salt: IdSalt): 
   return body;
 }
 
+/** Whole seconds after which the same request may be taken; null where there is no telling. */
+export function retryAfterOf(problem: Problem): number | null {
+  if (problem.retryAfterSeconds === null || !PROBLEMS[problem.code].retryable || problem.status === 500)
+    return null;
+  return Math.max(1, Math.ceil(problem.retryAfterSeconds));
+}
+
 /** A problem as it is answered, whoever writes it. */
 export function problemAnswer(
   problem: Problem,
@@ -75,9 +82,8 @@ export function problemAnswer(
   salt: IdSalt,
 ): { readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly body: string } {
   const headers: Record<string, string> = { "content-type": CONTENT_TYPE };
-  if (problem.retryAfterSeconds !== null && PROBLEMS[problem.code].retryable && problem.status !== 500) {
-    headers["retry-after"] = String(Math.max(1, Math.ceil(problem.retryAfterSeconds)));
-  }
+  const retryAfterSeconds = retryAfterOf(problem);
+  if (retryAfterSeconds !== null) headers["retry-after"] = String(retryAfterSeconds);
   if (problem.code === "unauthorized") headers["www-authenticate"] = "Bearer";
   return { status: problem.status, headers, body: JSON.stringify(problemBody(problem, requestId, salt)) };
 }

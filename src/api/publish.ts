@@ -5,7 +5,7 @@ import { Problem } from "../domain/problem.ts";
 import { keyOf } from "./access.ts";
 import type { Api, ApiContext } from "./context.ts";
 import { type Envelope, parseBatch, parseEnvelope } from "./envelope.ts";
-import { problemBody, toProblem } from "./problems.ts";
+import { problemBody, retryAfterOf, toProblem } from "./problems.ts";
 import {
   ANSWER_TYPE,
   accepted,
@@ -78,7 +78,8 @@ export function publishEventRoutes(api: Api, context: ApiContext): void {
     validatorCompiler,
     config: {
       operationId: "publishEvents",
-      summary: "Publish up to 1,000 events; each is accepted or refused for itself",
+      summary:
+        "Publish up to 1,000 events; each is accepted or refused for itself, and Retry-After says when to send those again that were refused for now",
       tag,
       scope: "publish",
       isPublish: true,
@@ -100,7 +101,10 @@ export function publishEventRoutes(api: Api, context: ApiContext): void {
       const items = parseBatch(bytesOf(request.body));
       if (items.length === 0) throw new Problem("bad_request", "the batch is empty: send at least one event");
       checkRate(context, key, items.length);
-      publishBatch(context, request, key, items).then((text) => answer(reply, text), fail(context, reply));
+      publishBatch(context, request, reply, key, items).then(
+        (text) => answer(reply, text),
+        fail(context, reply),
+      );
     },
   });
 }
@@ -158,10 +162,14 @@ function publish(context: ApiContext, reply: FastifyReply, item: Item): void {
   );
 }
 
-/** All that were routed are handed over in one turn of the event loop: one commit. */
+/**
+ * All that were routed are handed over in one turn of the event loop: one commit. Where some were refused for now, the
+ * longest of their waits is the answer's Retry-After.
+ */
 async function publishBatch(
   context: ApiContext,
   request: FastifyRequest,
+  reply: FastifyReply,
   key: ApiKey,
   parsed: readonly (Envelope | Problem)[],
 ): Promise<string> {
@@ -172,6 +180,7 @@ async function publishBatch(
       return { item, targets: await attempted(targetsOf(context, item)) };
     }),
   );
+  let retryAfterSeconds = 0;
   const texts = routed.map(async (one, index) => {
     if (one instanceof Problem) return refused(one, index);
     if (one.targets instanceof Problem) return refused(one.targets, index);
@@ -179,10 +188,13 @@ async function publishBatch(
     if (result instanceof Problem) return refused(result, index);
     return `{"index":${index},"accepted":${accepted(context, one.item, result)}}`;
   });
-  return `{"results":[${(await Promise.all(texts)).join(",")}]}`;
+  const results = (await Promise.all(texts)).join(",");
+  if (retryAfterSeconds > 0) reply.header("retry-after", String(retryAfterSeconds));
+  return `{"results":[${results}]}`;
 
   function refused(problem: Problem, index: number): string {
     count(context, problem);
+    retryAfterSeconds = Math.max(retryAfterSeconds, retryAfterOf(problem) ?? 0);
     const body = problemBody(problem, request.id, context.engine.salt);
     return `{"index":${index},"error":${JSON.stringify(body)}}`;
   }

@@ -128,6 +128,11 @@ describe("publishing an event", () => {
       headers: { "retry-after": "7" },
       json: { code: "lane_full" },
     });
+    expect(await post("/v1/events/batch", [event(), event({ event_id: "" })])).toMatchObject({
+      status: 202,
+      headers: { "retry-after": "7" },
+      json: { results: [{ error: { code: "lane_full" } }, { error: { code: "invalid_field" } }] },
+    });
     engine.state.failure = new Problem("overloaded", "much");
     expect(await post("/v1/publish/user.created", "x")).toMatchObject({
       status: 503,
@@ -230,6 +235,7 @@ describe("a batch", () => {
       { index: 3, accepted: { event_uid: "a", duplicate: true } },
       { index: 4, accepted: { delivery_count: 0 } },
     ]);
+    expect(answer.headers["retry-after"]).toBeUndefined();
     expect(engine.state.published).toHaveLength(1);
   });
 

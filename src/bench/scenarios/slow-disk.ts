@@ -2,7 +2,7 @@ import { createSlowSync, type SlowSync } from "../faults/slow-sync.ts";
 import { startMeasurement } from "../measure.ts";
 import { monoMs } from "../mono.ts";
 import { processMemory } from "../proc.ts";
-import { type Answer, askOnce } from "../refusal.ts";
+import { askBatch, type BatchAnswer } from "../refusal.ts";
 import type { RunPlan } from "../result.ts";
 import type { Rig } from "../rig.ts";
 import type { Scenario, Stage } from "../stage.ts";
@@ -71,7 +71,7 @@ async function play(stage: Stage, rig: Rig, plan: RunPlan, slow: SlowSync): Prom
   stage.runs.push(run);
   const { accepted, refused } = watch.figures();
   const statuses = Object.keys(refused);
-  const refusals = answers.filter(({ status }) => status !== 202);
+  const refusals = answers.filter(({ refused }) => refused > 0);
   const counts = [`202: ${accepted}`, ...statuses.map((status) => `${status}: ${refused[status]}`)];
   stage.notes.push(`while slow: ${counts.join(", ")}`);
   stage.verdict(
@@ -82,7 +82,7 @@ async function play(stage: Stage, rig: Rig, plan: RunPlan, slow: SlowSync): Prom
   );
   stage.verdict(
     "Retry-After",
-    `on ${refusals.filter(({ hasRetryAfter }) => hasRetryAfter).length} of ${refusals.length} refusals`,
+    `on ${refusals.filter(({ hasRetryAfter }) => hasRetryAfter).length} of ${refusals.length} answers with refusals`,
     "on each",
     refusals.length > 0 && refusals.every(({ hasRetryAfter }) => hasRetryAfter),
   );
@@ -91,15 +91,15 @@ async function play(stage: Stage, rig: Rig, plan: RunPlan, slow: SlowSync): Prom
   stage.clean(run);
 }
 
-/** Single events while others are refused: their answers have headers to look at. */
+/** Batches while others are refused: their answers have headers to look at. */
 async function ask(rig: Rig, forMs: number) {
   const endMono = monoMs() + forMs;
-  const asked: Promise<Answer>[] = [];
+  const asked: Promise<BatchAnswer>[] = [];
   let seen = rig.recorder.refused;
   while (asked.length < ASKED && monoMs() < endMono) {
     await rig.pause(LOOK_MS);
     const { refused } = rig.recorder;
-    if (refused > seen) asked.push(askOnce(rig, asked.length));
+    if (refused > seen) asked.push(askBatch(rig, asked.length, BATCH));
     seen = refused;
   }
   return Promise.all(asked);
