@@ -364,6 +364,13 @@ export const StreamQuery = Type.Object(
     webhook_id: Type.Optional(WebhookIdText),
     event_id: Type.Optional(EventId),
     user_id: Type.Optional(UserId),
+    rows_per_second: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 10_000,
+        description: "Of more attempts than this, so many are drawn at random; the others count as skipped.",
+      }),
+    ),
   },
   closed,
 );
@@ -374,7 +381,8 @@ export const Health = Type.Object(
 export const Ready = Type.Object({ status: Type.Literal("ready") }, { ...closed, title: "Ready" });
 export const EventStream = Type.String({
   description:
-    "`event: attempt` with a SettledAttempt as its data; `event: skipped` with how many a slow client missed.",
+    "`event: attempt` with a SettledAttempt as its data; `event: skipped` with how many were left out (a sample, a slow " +
+    "client); each second `event: counts` with `attempts`, and how many deliveries they left as `success`, `retrying` or `dead`.",
 });
 export const Metrics = Type.String({ description: "Prometheus text format." });
 export const OpenApi = Type.Unsafe<Record<string, unknown>>({

@@ -1,6 +1,6 @@
 import type { ServerResponse } from "node:http";
 import { Problem } from "../domain/problem.ts";
-import type { Engine, SettledAttempt } from "../engine/port.ts";
+import type { Engine, WatchCounts, Watched, WatchFilter } from "../engine/port.ts";
 import { keyOf, seenWebhook, userForRead } from "./access.ts";
 import type { Authenticator } from "./auth.ts";
 import type { Api, ApiContext } from "./context.ts";
@@ -11,10 +11,12 @@ import * as schemas from "./schemas.ts";
 
 /**
  * Attempts as they settle, as server-sent events. Nothing waits for a client: what does not fit its buffer is dropped
- * and counted, and the count is sent when there is room again.
+ * and counted, and the count is sent when there is room again. Counts are of all that its filter lets through, each second
+ * that has any.
  *
  *   event: attempt    data: {"delivery_id": ...}
  *   event: skipped    data: {"count": 12}
+ *   event: counts     data: {"attempts": 13, "success": 12, "retrying": 1, "dead": 0}
  */
 const CLIENTS_MAX = 100;
 /** Bytes that may wait for one client: some 500 attempts. */
@@ -26,11 +28,7 @@ const HEARTBEAT_TICKS = 15;
 const STALLED_TICKS_MAX = 60;
 
 export interface StreamHub {
-  add(client: {
-    response: ServerResponse;
-    authorization: string;
-    accepts(attempt: SettledAttempt): boolean;
-  }): void;
+  add(client: { response: ServerResponse; authorization: string; filter: WatchFilter }): void;
   /** Each second: ends streams whose key was revoked, sends heartbeats. */
   tick(): void;
   /** Ends all streams. */
@@ -40,45 +38,34 @@ export interface StreamHub {
 interface Client {
   readonly response: ServerResponse;
   readonly authorization: string;
-  accepts(attempt: SettledAttempt): boolean;
+  unwatch: () => void;
   skipped: number;
+  /** Since the last tick; null: none. */
+  counts: WatchCounts | null;
   ticks: number;
   stalledTicks: number;
 }
 
 export function createStreamHub(
-  engine: Pick<Engine, "subscribe">,
+  engine: Pick<Engine, "watch">,
   auth: Authenticator,
   render: Renderer,
   counters: ApiCounters,
 ): StreamHub {
   const clients = new Set<Client>();
-  let unsubscribe: (() => void) | null = null;
   let timer: NodeJS.Timeout | null = null;
 
-  function onSettled(attempts: readonly SettledAttempt[], skipped: number): void {
-    const texts = new Map<SettledAttempt, string>();
-    for (const client of clients) {
-      skip(client, skipped);
-      for (const attempt of attempts) {
-        if (!client.accepts(attempt)) continue;
-        if (isFull(client)) skip(client, 1);
-        else {
-          tellSkipped(client);
-          client.response.write(textOf(attempt, texts));
-        }
+  function show(client: Client, { attempts, counts }: Watched): void {
+    client.counts = sumOf(client.counts, counts);
+    skip(client, counts.attempts - attempts.length);
+    for (const attempt of attempts) {
+      if (isFull(client)) {
+        skip(client, 1);
+        continue;
       }
+      tellSkipped(client);
+      client.response.write(`event: attempt\ndata: ${JSON.stringify(render.settled(attempt))}\n\n`);
     }
-  }
-
-  /** Rendered once for all clients that take it. */
-  function textOf(attempt: SettledAttempt, texts: Map<SettledAttempt, string>): string {
-    let text = texts.get(attempt);
-    if (text === undefined) {
-      text = `event: attempt\ndata: ${JSON.stringify(render.settled(attempt))}\n\n`;
-      texts.set(attempt, text);
-    }
-    return text;
   }
 
   function skip(client: Client, count: number): void {
@@ -92,12 +79,17 @@ export function createStreamHub(
     client.skipped = 0;
   }
 
+  function tellCounts(client: Client): void {
+    if (client.counts === null) return;
+    client.response.write(`event: counts\ndata: ${JSON.stringify(client.counts)}\n\n`);
+    client.counts = null;
+  }
+
   function remove(client: Client): void {
     if (!clients.delete(client)) return;
+    client.unwatch();
     counters.streamClients = clients.size;
     if (clients.size > 0) return;
-    unsubscribe?.();
-    unsubscribe = null;
     if (timer !== null) clearInterval(timer);
     timer = null;
   }
@@ -110,6 +102,7 @@ export function createStreamHub(
       if (client.stalledTicks > STALLED_TICKS_MAX) client.response.destroy();
       else if (!isFull(client)) {
         tellSkipped(client);
+        tellCounts(client);
         if (client.ticks % HEARTBEAT_TICKS === 0) client.response.write(": \n\n");
       }
     }
@@ -126,15 +119,23 @@ export function createStreamHub(
   }
 
   return {
-    add({ response, authorization, accepts }) {
+    add({ response, authorization, filter }) {
       if (clients.size >= CLIENTS_MAX) {
         throw new Problem("overloaded", `${CLIENTS_MAX} streams are open, which is the most; close one`);
       }
-      const client: Client = { response, authorization, accepts, skipped: 0, ticks: 0, stalledTicks: 0 };
+      const client: Client = {
+        response,
+        authorization,
+        unwatch: () => {},
+        skipped: 0,
+        counts: null,
+        ticks: 0,
+        stalledTicks: 0,
+      };
       clients.add(client);
+      client.unwatch = engine.watch(filter, (watched) => show(client, watched));
       counters.streamClients = clients.size;
       response.once("close", () => remove(client));
-      unsubscribe ??= engine.subscribe(onSettled);
       timer ??= setInterval(tick, TICK_MS).unref();
     },
     tick,
@@ -144,6 +145,16 @@ export function createStreamHub(
         remove(client);
       }
     },
+  };
+}
+
+function sumOf(before: WatchCounts | null, more: WatchCounts): WatchCounts {
+  if (before === null) return more;
+  return {
+    attempts: before.attempts + more.attempts,
+    success: before.success + more.success,
+    retrying: before.retrying + more.retrying,
+    dead: before.dead + more.dead,
   };
 }
 
@@ -180,11 +191,13 @@ export function streamRoutes(api: Api, context: ApiContext): void {
       context.stream.add({
         response,
         authorization: request.headers.authorization ?? "",
-        accepts: (attempt) =>
-          (userId === undefined || attempt.userId === userId) &&
-          (webhook === null || attempt.webhookId === webhook.id) &&
-          (query.event_id === undefined || attempt.eventId === query.event_id) &&
-          (statuses === null || statuses.includes(attempt.status)),
+        filter: {
+          userId: userId ?? null,
+          webhookId: webhook?.id ?? null,
+          eventId: query.event_id ?? null,
+          statuses,
+          rowsPerSecond: query.rows_per_second ?? null,
+        },
       });
       reply.hijack();
       for (const [name, value] of Object.entries(reply.getHeaders()))

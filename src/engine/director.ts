@@ -42,12 +42,15 @@ import type {
   PublishRequest,
   PublishResult,
   SettledAttempt,
+  Watched,
+  WatchFilter,
   WebhookChanges,
   WebhookFields,
 } from "./port.ts";
 import { Samples } from "./samples.ts";
 import { Schedule } from "./schedule.ts";
 import { senderOf } from "./target.ts";
+import { Watches } from "./watches.ts";
 import { WebhookCache } from "./webhook-cache.ts";
 import { WebhookControl } from "./webhook-control.ts";
 
@@ -78,8 +81,6 @@ export interface DirectorLog {
   warn(message: string, fields: Readonly<Record<string, unknown>>): void;
 }
 
-type AttemptListener = (attempts: readonly SettledAttempt[], skipped: number) => void;
-
 const DISK_RETRY_AFTER_SECONDS = 10;
 /** Between looks at whether the last flight has ended, in a stop. */
 const DRAIN_LOOK_MS = 10;
@@ -107,7 +108,7 @@ export class Director implements Engine {
   #housekeeping!: Housekeeping;
   #control!: WebhookControl;
   #phase: "starting" | "running" | "stopping" = "starting";
-  readonly #attemptListeners = new Set<AttemptListener>();
+  readonly #watches: Watches;
   readonly #changeListeners = new Set<(userId: string) => void>();
 
   constructor(deps: DirectorDeps) {
@@ -119,6 +120,7 @@ export class Director implements Engine {
       breaker,
     });
     this.#webhooks = new WebhookCache(deps.store, deps.config.cache.entries);
+    this.#watches = new Watches(deps.timers, deps.random);
     this.#samples = new Samples(deps.senders, this.#flights, deps.clock);
     const parts = { ...deps, schedule: this.#schedule, webhooks: this.#webhooks };
     this.#lanes = new LaneChanges({ ...parts, onChanged: () => this.#pipeline.kick() });
@@ -386,9 +388,8 @@ export class Director implements Engine {
     });
   }
 
-  subscribe(listener: AttemptListener): () => void {
-    this.#attemptListeners.add(listener);
-    return () => this.#attemptListeners.delete(listener);
+  watch(filter: WatchFilter, tell: (watched: Watched) => void): () => void {
+    return this.#watches.add(filter, tell);
   }
 
   onWebhookChanged(listener: (userId: string) => void): void {
@@ -397,7 +398,7 @@ export class Director implements Engine {
 
   #settled(attempts: readonly SettledAttempt[]): void {
     this.#deps.log.attempts(attempts);
-    for (const listener of this.#attemptListeners) listener(attempts, 0);
+    this.#watches.settled(attempts);
   }
 
   #broken(lane: Lane, reason: "gone" | "failing"): void {

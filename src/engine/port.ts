@@ -75,8 +75,8 @@ export interface Engine {
 
   /** Counters and gauges by the names of observe/metric-names.ts. */
   stats(): Promise<EngineStats>;
-  /** Attempts as they settle, in batches, until the returned function is called. */
-  subscribe(listener: (attempts: readonly SettledAttempt[], skipped: number) => void): () => void;
+  /** Attempts as they settle, some 20 times a second, until the returned function is called. */
+  watch(filter: WatchFilter, tell: (watched: Watched) => void): () => void;
   /** A webhook was changed by the engine itself (a 410, nothing but failure): caches drop it. */
   onWebhookChanged(listener: (userId: string) => void): void;
   /** Null while events are taken; otherwise why not. */
@@ -139,6 +139,31 @@ export interface LaneLive {
   readonly p50Ms: number | null;
   readonly p99Ms: number | null;
   readonly lastError: { readonly at: number; readonly error: string } | null;
+}
+
+/** Which attempts someone watches. Null: any. */
+export interface WatchFilter {
+  readonly userId: string | null;
+  readonly webhookId: WebhookId | null;
+  readonly eventId: string | null;
+  readonly statuses: readonly DeliveryStatus[] | null;
+  /** Where there are more, this many of them drawn at random; null: all. */
+  readonly rowsPerSecond: number | null;
+}
+
+export interface Watched {
+  /** In the order in which they settled. */
+  readonly attempts: readonly SettledAttempt[];
+  /** All that the filter has let through since the last time; those that are not among `attempts` too. */
+  readonly counts: WatchCounts;
+}
+
+export interface WatchCounts {
+  readonly attempts: number;
+  /** Of the deliveries after the attempt. */
+  readonly success: number;
+  readonly retrying: number;
+  readonly dead: number;
 }
 
 /** One settled attempt, as the stream shows it. */

@@ -54,7 +54,8 @@ for (const sender of senders) sender.onOutcomes = (outcomes) => director.takeOut
 
 const writer = newWriter();
 let answers: { group: number; count: number }[] = [];
-let unsubscribe: (() => void) | null = null;
+/** How to end each watch. */
+const watches = new Map<number, () => void>();
 let knownRefusal: typeof director.refusal = "starting";
 let isStopping = false;
 
@@ -66,11 +67,17 @@ port.on("message", (message: ToDirector) => {
     case "call":
       answerCall(message.call, message.method, message.args).catch(fatal);
       break;
-    case "watch":
-      unsubscribe?.();
-      unsubscribe = message.isWatching
-        ? director.subscribe((attempts, skipped) => post({ kind: "attempts", attempts, skipped }))
-        : null;
+    case "watch": {
+      const { watch, filter } = message;
+      watches.set(
+        watch,
+        director.watch(filter, (watched) => post({ kind: "watched", watch, watched })),
+      );
+      break;
+    }
+    case "unwatch":
+      watches.get(message.watch)?.();
+      watches.delete(message.watch);
       break;
     case "sender":
       senders[message.index]?.replace(message.port);

@@ -2,7 +2,7 @@ import type { MessagePort, Worker } from "node:worker_threads";
 import type { IdSalt } from "../domain/ids.ts";
 import { Problem } from "../domain/problem.ts";
 import type { PublishOutcome } from "../engine/pipeline.ts";
-import type { Engine, PublishRequest, PublishResult, SettledAttempt } from "../engine/port.ts";
+import type { Engine, PublishRequest, PublishResult, Watched, WatchFilter } from "../engine/port.ts";
 import { ByteReader } from "../lib/bytes.ts";
 import { systemClock } from "../lib/clock.ts";
 import { Pacer } from "../lib/pacer.ts";
@@ -23,8 +23,6 @@ interface Waiting {
   readonly reject: (problem: Problem) => void;
 }
 
-type Listener = (attempts: readonly SettledAttempt[], skipped: number) => void;
-
 /**
  * The engine as the API's thread sees it. Events published within a moment travel as one message and
  * share a commit; everything else is a call with an answer.
@@ -43,7 +41,8 @@ class EngineClient {
     { resolve: (value: unknown) => void; reject: (problem: Problem) => void }
   >();
   #lastCall = 0;
-  readonly #listeners = new Set<Listener>();
+  readonly #watches = new Map<number, (watched: Watched) => void>();
+  #lastWatch = 0;
   readonly #changeListeners = new Set<(userId: string) => void>();
   salt: IdSalt = { a: 0, b: 0 };
   refusal: Engine["refusal"] = "starting";
@@ -86,12 +85,13 @@ class EngineClient {
     });
   }
 
-  subscribe(listener: Listener): () => void {
-    if (this.#listeners.size === 0) this.#post({ kind: "watch", isWatching: true });
-    this.#listeners.add(listener);
+  watch(filter: WatchFilter, tell: (watched: Watched) => void): () => void {
+    this.#lastWatch += 1;
+    const watch = this.#lastWatch;
+    this.#watches.set(watch, tell);
+    this.#post({ kind: "watch", watch, filter });
     return () => {
-      this.#listeners.delete(listener);
-      if (this.#listeners.size === 0) this.#post({ kind: "watch", isWatching: false });
+      if (this.#watches.delete(watch)) this.#post({ kind: "unwatch", watch });
     };
   }
 
@@ -117,8 +117,8 @@ class EngineClient {
         this.#calls.delete(message.call);
         break;
       }
-      case "attempts":
-        for (const listener of this.#listeners) listener(message.attempts, message.skipped);
+      case "watched":
+        this.#watches.get(message.watch)?.(message.watched);
         break;
       case "webhook":
         for (const listener of this.#changeListeners) listener(message.userId);
@@ -228,7 +228,7 @@ export function createEngineClient(port: Worker | MessagePort): {
   const engine = {
     ...calls,
     publish: (request: PublishRequest) => client.publish(request),
-    subscribe: (listener: Listener) => client.subscribe(listener),
+    watch: (filter: WatchFilter, tell: (watched: Watched) => void) => client.watch(filter, tell),
     onWebhookChanged: (listener: (userId: string) => void) => client.onWebhookChanged(listener),
     get salt() {
       return client.salt;

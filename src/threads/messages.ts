@@ -2,7 +2,7 @@ import type { MessagePort } from "node:worker_threads";
 import type { Config } from "../config/config.ts";
 import type { IdSalt, WebhookId } from "../domain/ids.ts";
 import type { ProblemCode } from "../domain/problem.ts";
-import type { Engine, SettledAttempt } from "../engine/port.ts";
+import type { Engine, Watched, WatchFilter } from "../engine/port.ts";
 import type { Target } from "../sender/port.ts";
 
 /** Under load a thread sends what it has gathered so often: a message costs as much as ten entries in one. */
@@ -46,7 +46,8 @@ export type ToDirector =
       readonly method: CallName;
       readonly args: readonly unknown[];
     }
-  | { readonly kind: "watch"; readonly isWatching: boolean }
+  | { readonly kind: "watch"; readonly watch: number; readonly filter: WatchFilter }
+  | { readonly kind: "unwatch"; readonly watch: number }
   /** A sender was replaced: its deliveries in flight are lost, the port leads to the new one. */
   | { readonly kind: "sender"; readonly index: number; readonly port: MessagePort }
   | { readonly kind: "stop" };
@@ -61,7 +62,7 @@ export type FromDirector =
     }
   | { readonly kind: "returned"; readonly call: number; readonly value: unknown }
   | { readonly kind: "threw"; readonly call: number; readonly problem: ProblemValue }
-  | { readonly kind: "attempts"; readonly attempts: readonly SettledAttempt[]; readonly skipped: number }
+  | { readonly kind: "watched"; readonly watch: number; readonly watched: Watched }
   | { readonly kind: "webhook"; readonly userId: string }
   | { readonly kind: "refusal"; readonly refusal: Engine["refusal"] }
   | { readonly kind: "stopped" };
@@ -77,10 +78,7 @@ export type FromSender =
   | { readonly kind: "stopped" };
 
 /** The engine's calls that are passed on as they are. */
-export type CallName = Exclude<
-  keyof Engine,
-  "salt" | "publish" | "subscribe" | "onWebhookChanged" | "refusal"
->;
+export type CallName = Exclude<keyof Engine, "salt" | "publish" | "watch" | "onWebhookChanged" | "refusal">;
 
 /** A problem as it crosses threads. */
 export interface ProblemValue {

@@ -7,7 +7,9 @@ import { Problem } from "../../src/domain/problem.ts";
 import type { Page } from "../../src/domain/query.ts";
 import { matchCandidates } from "../../src/domain/routing.ts";
 import type { Webhook } from "../../src/domain/webhook.ts";
-import type { Engine, EventView, PublishRequest, SettledAttempt } from "../../src/engine/port.ts";
+import type { Engine, EventView, PublishRequest } from "../../src/engine/port.ts";
+import { Watches } from "../../src/engine/watches.ts";
+import type { Timers } from "../../src/lib/timers.ts";
 
 /**
  * An engine in a few maps, for what only the API does: it delivers nothing, and every answer comes at once. What the
@@ -17,6 +19,15 @@ export interface FakeEngine extends Engine {
   refusal: Engine["refusal"];
   readonly state: ReturnType<typeof createState>;
 }
+
+/** What waits is done in the next turn. */
+const atOnce: Timers = {
+  after(_ms, callback) {
+    const turn = setImmediate(callback);
+    return () => clearImmediate(turn);
+  },
+  soon: setImmediate,
+};
 
 function createState() {
   return {
@@ -29,7 +40,8 @@ function createState() {
     failure: null as Problem | null,
     calls: { publish: 0, routes: 0 },
     published: [] as PublishRequest[],
-    listeners: new Set<(attempts: readonly SettledAttempt[], skipped: number) => void>(),
+    watches: new Watches(atOnce, Math.random),
+    watching: 0,
   };
 }
 
@@ -306,9 +318,13 @@ export function createFakeEngine(now: () => number): FakeEngine {
       ),
     deleteKey: async (id) => state.keys.delete(id),
     stats: async () => ({ counters: {}, gauges: {}, histograms: {} }),
-    subscribe(listener) {
-      state.listeners.add(listener);
-      return () => state.listeners.delete(listener);
+    watch(filter, tell) {
+      const end = state.watches.add(filter, tell);
+      state.watching += 1;
+      return () => {
+        end();
+        state.watching -= 1;
+      };
     },
     onWebhookChanged() {},
   };

@@ -23,7 +23,7 @@ async function withStream() {
     return { response, request, read: reader(response) };
   }
 
-  function emit(fields: Partial<SettledAttempt> = {}, skipped = 0) {
+  function emit(fields: Partial<SettledAttempt> = {}, times = 1) {
     const attempt: SettledAttempt = {
       deliveryId: 1 as DeliveryId,
       webhookId: webhookId!,
@@ -36,7 +36,7 @@ async function withStream() {
       nextRetryAt: world.time.now,
       ...fields,
     };
-    for (const listener of world.engine.state.listeners) listener([attempt], skipped);
+    world.engine.state.watches.settled(Array.from({ length: times }, () => attempt));
   }
   return { ...world, webhook, open, emit };
 }
@@ -111,11 +111,17 @@ describe("the stream", () => {
     expect(blocks[taken]).toEqual(["skipped", { count: counters.streamSkipped }]);
   });
 
-  test("tells what the engine itself left out", async () => {
-    const { open, emit, admin } = await withStream();
-    const { read } = await open("/v1/stream", admin);
-    emit({}, 12);
-    expect((await read(2))[0]).toEqual(["skipped", { count: 12 }]);
+  test("samples on demand, tells how many it left out, and counts all each second", async () => {
+    const { open, emit, admin, api } = await withStream();
+    const { read } = await open("/v1/stream?rows_per_second=1", admin);
+    emit({}, 13);
+    expect((await read(2)).map(([event]) => event)).toEqual(["skipped", "attempt"]);
+    emit({ status: "success" }, 2);
+    await read(4);
+    api.context.stream.tick();
+    const blocks = await read(5);
+    expect(blocks[0]).toEqual(["skipped", { count: 12 }]);
+    expect(blocks[4]).toEqual(["counts", { attempts: 15, success: 2, retrying: 13, dead: 0 }]);
   });
 
   test("ends when its key is revoked, and stays open otherwise", async () => {
@@ -175,11 +181,11 @@ describe("the stream", () => {
   test("stops listening to the engine when nobody listens to it", async () => {
     const { open, admin, engine, api } = await withStream();
     const { request, response } = await open("/v1/stream", admin);
-    expect(engine.state.listeners.size).toBe(1);
+    expect(engine.state.watching).toBe(1);
     expect(api.context.counters.streamClients).toBe(1);
     response.on("error", () => undefined);
     request.destroy();
-    while (engine.state.listeners.size > 0) await new Promise(setImmediate);
+    while (engine.state.watching > 0) await new Promise(setImmediate);
     expect(api.context.counters.streamClients).toBe(0);
   });
 

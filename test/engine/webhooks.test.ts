@@ -270,7 +270,10 @@ test("attempts are told to those who watch as they settle", async () => {
   const world = await setup({ config: NO_JITTER });
   const webhook = await world.webhook({}, { status: 500 });
   const seen: (string | null)[] = [];
-  const end = world.director.subscribe((attempts) => seen.push(...attempts.map(({ status }) => status)));
+  const everything = { userId: null, webhookId: null, eventId: null, statuses: null, rowsPerSecond: null };
+  const end = world.director.watch(everything, ({ attempts }) =>
+    seen.push(...attempts.map(({ status }) => status)),
+  );
   await world.publish(webhook, 1);
   await world.advance(40 * SECOND);
   expect(seen).toEqual(["retrying", "retrying", "dead"]);
