@@ -131,3 +131,19 @@ test("a parked lane of many folds is leased in full, after releases and outcomes
   expect((await world.lease(hook.id, { limit: 2_000, dueBy: FAR })).leased).toHaveLength(1_500);
   expect(await world.store.maintain()).toBe(false);
 });
+
+test("what is not in the log yet stays bounded while commits are large", async () => {
+  const adapter = setup();
+  const world = await World.open(adapter);
+  const hook = await world.webhook();
+  let most = 0;
+  for (let round = 0; round < 60; round += 1) {
+    const uid = () => ({ uid: `u-${world.nextId()}` });
+    const appends = Array.from({ length: 2_000 }, () => world.event({ webhooks: [hook], ...uid() }));
+    await world.commit({ appends });
+    world.clock.at += 100;
+    most = Math.max(most, world.store.stats().unfolded);
+  }
+  // A fold begins at 40,000, and takes fewer commits than it takes to gather as many again.
+  expect(most).toBeLessThan(60_000);
+}, 60_000);

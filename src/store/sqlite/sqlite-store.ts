@@ -65,11 +65,14 @@ export interface SqliteOptions {
   readonly foldSliceRows?: number;
 }
 
-/** Rows and uids that a commit folds for each event and outcome of its own: a fold is over before the next one is due. */
+/**
+ * Rows and uids that a commit folds for each event and outcome of its own, however many it has: more than these will make
+ * for the fold, or what is hot would grow.
+ */
 const FOLD_PER_EVENT = 2;
 const FOLD_SLICE_MIN = 64;
-/** A quiet moment's slice, and the largest: some 2 ms. */
-const FOLD_SLICE_MAX = 500;
+/** A quiet moment's slice: some 2 ms. */
+const FOLD_SLICE_IDLE = 500;
 /** A delivery that changes again during each of so many folds is busy: a command on it is refused as if it were leased. */
 const FOLDS_PER_CHANGE_MAX = 4;
 const FORGOTTEN_PER_SLICE = 2_000;
@@ -196,7 +199,7 @@ class SqliteStore implements Store {
       if (!this.#fold.isDue(batch.now)) return null;
       this.#fold.begin({ ...this.#mark });
       const events = batch.appends.length + settled.length;
-      const rows = Math.min(FOLD_SLICE_MAX, Math.max(FOLD_SLICE_MIN, events * FOLD_PER_EVENT));
+      const rows = Math.max(FOLD_SLICE_MIN, events * FOLD_PER_EVENT);
       return this.#fold.slice(this.#options.foldSliceRows ?? rows);
     });
     confirmFold?.();
@@ -419,7 +422,7 @@ class SqliteStore implements Store {
   #foldSlice(): void {
     const confirm = this.#transaction(() => {
       this.#fold.begin({ ...this.#mark });
-      return this.#fold.slice(this.#options.foldSliceRows ?? FOLD_SLICE_MAX);
+      return this.#fold.slice(this.#options.foldSliceRows ?? FOLD_SLICE_IDLE);
     });
     confirm();
   }
