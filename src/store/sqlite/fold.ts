@@ -1,7 +1,7 @@
 import { ATTEMPT_ERRORS, VERDICTS } from "../../domain/delivery.ts";
 import type { WebhookId } from "../../domain/ids.ts";
 import type { Db, Statement } from "./database.ts";
-import { type Hot, type HotRow, SUCCESS, slotOf } from "./hot.ts";
+import { type Hot, type HotRow, NO_ATTEMPTS, SUCCESS, slotOf } from "./hot.ts";
 import { Tally, TallyMoves } from "./tally.ts";
 import type { UidMemory } from "./uids.ts";
 
@@ -150,7 +150,7 @@ export class Fold {
     return () => {
       for (const row of rows) {
         row.slot = slotOf(row.status, row.reason);
-        if (row.unwritten.length > 0) row.unwritten = [];
+        row.unwritten = NO_ATTEMPTS;
       }
       work.at = isLast ? BEGINNING : next;
       work.isWritten = isLast;

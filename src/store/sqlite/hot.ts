@@ -31,7 +31,7 @@ export interface HotRow {
   /** The fold that has to write its last change: the number that `Hot` had then; `FOLDED` once that is done. */
   dirtyIn: number;
   /** Attempts that the fold has still to write. */
-  unwritten: Attempt[];
+  unwritten: readonly Attempt[];
   /** The slot under which tally counts it; NO_SLOT: none. */
   slot: number;
 }
@@ -43,6 +43,8 @@ export const DEAD = 3;
 
 export const NO_SLOT = -1;
 export const FOLDED = -1;
+/** One for all rows: nearly none has any. */
+export const NO_ATTEMPTS: readonly Attempt[] = [];
 const DEAD_SLOT = 10;
 
 /** The tally's slot of a state: open and dead deliveries are counted, successes are not. */

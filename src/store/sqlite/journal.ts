@@ -3,7 +3,7 @@ import type { DeliveryId, EventSeq, WebhookId } from "../../domain/ids.ts";
 import { timeOfSeq } from "../../domain/ids.ts";
 import type { NewDelivery, NewEvent } from "../port.ts";
 import type { Db, Statement } from "./database.ts";
-import { DEAD, FOLDED, type HotRow, NO_SLOT, PENDING } from "./hot.ts";
+import { DEAD, FOLDED, type HotRow, NO_ATTEMPTS, NO_SLOT, PENDING } from "./hot.ts";
 import { decodeSettlements, encodeSettlements, type SettledRow } from "./settle-batch.ts";
 
 /** Usual content type: stored as null, which takes no byte. */
@@ -218,7 +218,7 @@ function freshRow(
     excerpt: null,
     token: 0,
     dirtyIn: FOLDED,
-    unwritten: [],
+    unwritten: NO_ATTEMPTS,
     slot: NO_SLOT,
   };
 }
@@ -240,7 +240,9 @@ export function applySettlement(row: HotRow, settlement: SettledRow): void {
   row.durationMs = Math.round(attempt.durationMs);
   row.excerpt = attempt.excerpt && attempt.excerpt.length > 0 ? attempt.excerpt : null;
   // The success of a first attempt is told by the log's row alone.
-  if (attempt.number > 1 || settlement.status !== "success") row.unwritten.push(attempt);
+  if (attempt.number > 1 || settlement.status !== "success") {
+    row.unwritten = [...row.unwritten, attempt];
+  }
 }
 
 export function contentTypeOf(event: JournalEvent): string {
