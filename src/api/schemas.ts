@@ -368,6 +368,7 @@ export const StreamQuery = Type.Object(
       Type.Integer({
         minimum: 1,
         maximum: 10_000,
+        default: 1_000,
         description: "Of more attempts than this, so many are drawn at random; the others count as skipped.",
       }),
     ),

@@ -21,6 +21,8 @@ import * as schemas from "./schemas.ts";
 const CLIENTS_MAX = 100;
 /** Bytes that may wait for one client: some 500 attempts. */
 const BUFFER_MAX = 256 * 1_024;
+/** Without `rows_per_second`: more than anybody reads, and a hundred clients cannot keep the thread from taking events. */
+const ROWS_PER_SECOND = 1_000;
 const TICK_MS = 1_000;
 /** Ticks between comments that keep proxies from closing a quiet stream. */
 const HEARTBEAT_TICKS = 15;
@@ -38,12 +40,19 @@ export interface StreamHub {
 interface Client {
   readonly response: ServerResponse;
   readonly authorization: string;
-  unwatch: () => void;
+  readonly watch: Watch;
   skipped: number;
   /** Since the last tick; null: none. */
   counts: WatchCounts | null;
   ticks: number;
   stalledTicks: number;
+}
+
+/** Clients with the same filter: what they see is the same, and rendered once. */
+interface Watch {
+  readonly key: string;
+  readonly clients: Set<Client>;
+  end: () => void;
 }
 
 export function createStreamHub(
@@ -53,18 +62,35 @@ export function createStreamHub(
   counters: ApiCounters,
 ): StreamHub {
   const clients = new Set<Client>();
+  const watches = new Map<string, Watch>();
   let timer: NodeJS.Timeout | null = null;
 
-  function show(client: Client, { attempts, counts }: Watched): void {
-    client.counts = sumOf(client.counts, counts);
-    skip(client, counts.attempts - attempts.length);
-    for (const attempt of attempts) {
+  function watchOf(filter: WatchFilter): Watch {
+    const key = JSON.stringify(filter);
+    let watch = watches.get(key);
+    if (watch === undefined) {
+      const made: Watch = { key, clients: new Set(), end: () => {} };
+      watches.set(key, made);
+      made.end = engine.watch(filter, (watched) => show(made, watched));
+      watch = made;
+    }
+    return watch;
+  }
+
+  function show(watch: Watch, { attempts, counts }: Watched): void {
+    const rows = attempts.map(
+      (attempt) => `event: attempt\ndata: ${JSON.stringify(render.settled(attempt))}\n\n`,
+    );
+    const text = rows.join("");
+    for (const client of watch.clients) {
+      client.counts = sumOf(client.counts, counts);
+      skip(client, counts.attempts - attempts.length);
       if (isFull(client)) {
-        skip(client, 1);
+        skip(client, attempts.length);
         continue;
       }
       tellSkipped(client);
-      client.response.write(`event: attempt\ndata: ${JSON.stringify(render.settled(attempt))}\n\n`);
+      client.response.write(text);
     }
   }
 
@@ -87,7 +113,12 @@ export function createStreamHub(
 
   function remove(client: Client): void {
     if (!clients.delete(client)) return;
-    client.unwatch();
+    const { watch } = client;
+    watch.clients.delete(client);
+    if (watch.clients.size === 0) {
+      watch.end();
+      watches.delete(watch.key);
+    }
     counters.streamClients = clients.size;
     if (clients.size > 0) return;
     if (timer !== null) clearInterval(timer);
@@ -126,14 +157,14 @@ export function createStreamHub(
       const client: Client = {
         response,
         authorization,
-        unwatch: () => {},
+        watch: watchOf(filter),
         skipped: 0,
         counts: null,
         ticks: 0,
         stalledTicks: 0,
       };
       clients.add(client);
-      client.unwatch = engine.watch(filter, (watched) => show(client, watched));
+      client.watch.clients.add(client);
       counters.streamClients = clients.size;
       response.once("close", () => remove(client));
       timer ??= setInterval(tick, TICK_MS).unref();
@@ -196,7 +227,7 @@ export function streamRoutes(api: Api, context: ApiContext): void {
           webhookId: webhook?.id ?? null,
           eventId: query.event_id ?? null,
           statuses,
-          rowsPerSecond: query.rows_per_second ?? null,
+          rowsPerSecond: query.rows_per_second ?? ROWS_PER_SECOND,
         },
       });
       reply.hijack();

@@ -24,12 +24,21 @@ interface Waiting {
   readonly fromMono: number;
   /** Lanes that its last slice gave work to. */
   readonly touched: readonly WebhookId[];
+  /** Since when it could go on but for the length of the queue for slots. */
+  readonly heldSinceMono: number | null;
 }
 
-/** Deliveries in one slice: about 5 ms of the director. */
-const SLICE_MAX = 500;
-/** Between slices, so that live commits come first: jobs have at most about half of the director. */
+/** Deliveries in one slice: some 2 ms of the director. */
+const SLICE_MAX = 100;
+/** Rest after a slice, in times of what it took, and at least so long: jobs have a quarter of the director at most. */
+const REST = 3;
 const PAUSE_MS = 5;
+/**
+ * With more lanes than this waiting for a slot, jobs make no more work for the moment: a broadcast gives each of its users
+ * a place in the queue, before which whoever publishes next would have to wait. After so long they go on all the same.
+ */
+const READY_MAX = 64;
+const READY_WAIT_MAX_MS = 500;
 /** While a job's lanes are busy with what they got, or the store takes nothing. */
 const WAIT_MS = 100;
 
@@ -52,7 +61,7 @@ export class JobRunner {
   }
 
   add(job: Job): void {
-    this.#queue.push({ id: job.id, fromMono: 0, touched: [] });
+    this.#queue.push({ id: job.id, fromMono: 0, touched: [], heldSinceMono: null });
     this.#endPause();
     if (this.#isRunning || this.#isStopped) return;
     this.#isRunning = true;
@@ -88,8 +97,13 @@ export class JobRunner {
   /** One slice. When its next turn is; null when the job has ended. */
   async #turn(waiting: Waiting): Promise<Waiting | null> {
     const { store, clock, nextSeq, lanes, counters } = this.#deps;
-    const later = { ...waiting, fromMono: clock.mono() + WAIT_MS };
+    const begunMono = clock.mono();
+    const later = { ...waiting, fromMono: begunMono + WAIT_MS };
     if (lanes.areBehind(waiting.touched)) return later;
+    const heldSinceMono = waiting.heldSinceMono ?? begunMono;
+    if (lanes.waitingCount > READY_MAX && begunMono - heldSinceMono < READY_WAIT_MAX_MS) {
+      return { ...waiting, heldSinceMono, fromMono: begunMono + PAUSE_MS };
+    }
     const refused: DeadReason[] = [];
     const refusal = (webhookId: WebhookId): DeadReason | null => {
       const reason = lanes.refusalOf(webhookId);
@@ -114,7 +128,9 @@ export class JobRunner {
     }
     if (step.job.status !== "running") return null;
     const touched = step.changes.map((change) => change.webhookId);
-    return { ...waiting, touched, fromMono: clock.mono() + pauseOf(step.job) };
+    const endedMono = clock.mono();
+    const restMs = Math.max(pauseOf(step.job), (endedMono - begunMono) * REST);
+    return { ...waiting, touched, heldSinceMono: null, fromMono: endedMono + restMs };
   }
 
   #pause(ms: number): Promise<void> {

@@ -77,6 +77,11 @@ export class LaneChanges {
     return this.run(call, (change) => (change ? [change] : []));
   }
 
+  /** Lanes that could send, and wait for a slot. */
+  get waitingCount(): number {
+    return this.#deps.schedule.waitingCount;
+  }
+
   /** Whether these lanes still have much of what a job gave them, and send it. */
   areBehind(ids: readonly WebhookId[]): boolean {
     return ids.some((id) => {

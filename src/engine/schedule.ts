@@ -98,6 +98,11 @@ export class Schedule {
     return this.#ready.size;
   }
 
+  /** With those that are held while others of their kind use up their share. */
+  get waitingCount(): number {
+    return this.#ready.size + this.#heldRetries.size + this.#heldUnproven.size + this.#heldCrowding.size;
+  }
+
   /** Whether `plan` would find something. */
   get hasRoom(): boolean {
     if (this.isStopped || this.inFlight >= this.#limits.inFlightMax) return false;

@@ -76,3 +76,30 @@ test("a user that is alone takes all slots", async () => {
   await world.publish(webhook, 200);
   expect(world.receivers.inFlightInAll).toBe(40);
 });
+
+test("a broadcast to many does not stand before what others publish", async () => {
+  const world = await setup({ config: { "delivery.in_flight_max": 10 } });
+  const other = await world.webhook({ userId: "other", eventId: "mine" }, { afterMs: 20 });
+  await world.publish(other, 20);
+  await world.advance(1_000);
+  const everyone = 600;
+  for (let user = 0; user < everyone; user += 1) {
+    await world.webhook({ userId: `u${user}`, eventId: "news" }, { afterMs: 20 });
+  }
+  await world.call(
+    world.director.broadcast({
+      eventId: "news",
+      uid: null,
+      contentType: "text/plain",
+      payload: new Uint8Array(1),
+    }),
+  );
+  await world.advance(200);
+  expect(await world.gauge("hookd_queue_depth")).toBeLessThan(300);
+  const before = world.receivers.of(other.id).length;
+  await world.publish(other, 1);
+  await world.advance(1_000);
+  expect(world.receivers.of(other.id).length).toBe(before + 1);
+  await world.advance(60_000);
+  expect(world.receivers.attempts).toHaveLength(21 + everyone);
+});

@@ -262,8 +262,7 @@ class SqliteStore implements Store {
   }
 
   async listDeliveries(filter: DeliveryFilter, page: Page): Promise<Paged<Delivery>> {
-    await this.#foldTurns.forReading();
-    return this.#seen(this.#deliveries.list(filter, page));
+    return this.#seen(await this.#foldTurns.read(() => this.#deliveries.list(filter, page)));
   }
 
   async getDelivery(id: DeliveryId): Promise<{ delivery: Delivery; attempts: readonly Attempt[] } | null> {
@@ -279,8 +278,7 @@ class SqliteStore implements Store {
   }
 
   async deadGroups(filter: DeliveryFilter, by: readonly GroupKey[]): Promise<readonly DeadGroup[]> {
-    await this.#foldTurns.forReading();
-    return this.#seen(this.#deliveries.deadGroups(filter, by));
+    return this.#seen(await this.#foldTurns.read(() => this.#deliveries.deadGroups(filter, by)));
   }
 
   async insertWebhook(webhook: Webhook): Promise<Webhook | null> {
@@ -346,13 +344,12 @@ class SqliteStore implements Store {
   }
 
   async countSelection(job: Job, limit: number): Promise<number> {
-    await this.#foldTurns.forReading();
-    let total = 0;
-    for (let cursor: number | null = 0; cursor !== null && total < limit; ) {
-      const slice = this.#jobs.count(job, cursor);
+    let slice = await this.#foldTurns.read(() => this.#jobs.count(job, 0));
+    let total = slice.count;
+    while (slice.next !== null && total < limit) {
+      await turn();
+      slice = this.#jobs.count(job, slice.next);
       total += slice.count;
-      cursor = slice.next;
-      if (cursor !== null) await turn();
     }
     return Math.min(total, limit);
   }
