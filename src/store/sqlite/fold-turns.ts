@@ -1,5 +1,6 @@
 import { setTimeout as pause, setImmediate as turn } from "node:timers/promises";
 import { Problem } from "../../domain/problem.ts";
+import type { Clock } from "../../lib/clock.ts";
 import type { Fold } from "./fold.ts";
 import type { Hot } from "./hot.ts";
 
@@ -14,6 +15,7 @@ const READ_REST = 9;
 export class FoldTurns {
   readonly #fold: Fold;
   readonly #hot: Hot;
+  readonly #clock: Clock;
   readonly #slice: () => void;
   #turn: Promise<void> | null = null;
   #pause: Promise<void> | null = null;
@@ -21,9 +23,10 @@ export class FoldTurns {
   #lastLook: Promise<void> = Promise.resolve();
 
   /** `slice`: begins a fold where none is under way, and does one slice of it in a transaction of its own. */
-  constructor(fold: Fold, hot: Hot, slice: () => void) {
+  constructor(fold: Fold, hot: Hot, clock: Clock, slice: () => void) {
     this.#fold = fold;
     this.#hot = hot;
+    this.#clock = clock;
     this.#slice = slice;
   }
 
@@ -55,11 +58,11 @@ export class FoldTurns {
   #inTurn<T>(look: () => T): Promise<T> {
     let tookMs = 0;
     const found = this.#lastLook.then(() => {
-      const begunMono = performance.now();
+      const begunMono = this.#clock.mono();
       try {
         return look();
       } finally {
-        tookMs = performance.now() - begunMono;
+        tookMs = this.#clock.mono() - begunMono;
       }
     });
     const rest = () => pause(tookMs * READ_REST, undefined, { ref: false });

@@ -140,7 +140,7 @@ class SqliteStore implements Store {
     this.#webhooks = new Webhooks(db);
     this.#lanes = new Lanes(db, this.#hot, this.#journal, this.#webhooks);
     this.#fold = new Fold(db, this.#hot, this.#uids, (webhookId) => this.#lanes.rewind(webhookId));
-    this.#foldTurns = new FoldTurns(this.#fold, this.#hot, () => this.#foldSlice());
+    this.#foldTurns = new FoldTurns(this.#fold, this.#hot, this.#options.clock, () => this.#foldSlice());
     this.#deliveries = new Deliveries(db, this.#hot, this.#journal, this.#webhooks);
     this.#keys = new Keys(db);
     const remover = new Remover(db);
