@@ -135,11 +135,13 @@ test("a parked lane of many folds is leased in full, after releases and outcomes
 test("what is not in the log yet stays bounded while commits are large", async () => {
   const adapter = setup();
   const world = await World.open(adapter);
-  const hook = await world.webhook();
+  const hooks = await Promise.all(Array.from({ length: 40 }, (_, n) => world.webhook({ eventId: `e${n}` })));
   let most = 0;
   for (let round = 0; round < 120; round += 1) {
     const uid = () => ({ uid: `u-${world.nextId()}` });
-    const appends = Array.from({ length: 2_000 }, () => world.event({ webhooks: [hook], ...uid() }));
+    const appends = hooks.flatMap((hook) =>
+      Array.from({ length: 50 }, () => world.event({ webhooks: [hook], ...uid() })),
+    );
     await world.commit({ appends });
     world.clock.at += 100;
     most = Math.max(most, world.store.stats().unfolded);
