@@ -1,12 +1,12 @@
 // Writes docs/METRICS.md from the table in src/observe/metric-names.ts (a test holds the two together):
 //   node scripts/generate-docs.ts
 import { writeFileSync } from "node:fs";
-import { METRICS } from "../src/observe/metric-names.ts";
+import { METRICS, type Metric } from "../src/observe/metric-names.ts";
 
 export function metricsDocument(): string {
   const rows = Object.entries(METRICS)
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, { kind, help }]) => `| \`${name}\` | ${kind} | ${help} |`);
+    .map(([name, { kind, help, labels }]) => `| \`${name}\` | ${kind} | ${help}${valuesOf(labels)} |`);
   return [
     "# Metrics",
     "`GET /metrics`, Prometheus text. Open on loopback; from elsewhere with a key that may read.",
@@ -17,6 +17,12 @@ export function metricsDocument(): string {
     ...rows,
     "",
   ].join("\n");
+}
+
+function valuesOf(labels: Metric["labels"]): string {
+  return Object.entries(labels)
+    .map(([label, values]) => ` \`${label}\`: ${values.join(", ")}.`)
+    .join("");
 }
 
 if (process.argv[1] === import.meta.filename) {

@@ -17,6 +17,7 @@ import type { Engine } from "./engine/port.ts";
 import { systemClock } from "./lib/clock.ts";
 import { loadMasterKey, syncDirectory, writePrivate } from "./master-key.ts";
 import { createLog } from "./observe/log.ts";
+import { REFUSALS } from "./observe/metric-names.ts";
 import { renderMetrics } from "./observe/metrics.ts";
 import { createEngineClient } from "./threads/engine-client.ts";
 import type { DirectorData, FromDirector, SenderData, ToDirector } from "./threads/messages.ts";
@@ -284,6 +285,10 @@ function metricsOf(engine: Engine, api: ApiCounters, restarts: () => number): ()
     return renderMetrics({
       counters: {
         ...stats.counters,
+        // The API sees what the director refuses and what it refuses itself.
+        ...Object.fromEntries(
+          REFUSALS.map((code) => [`hookd_events_refused_total{code="${code}"}`, api.refused[code] ?? 0]),
+        ),
         hookd_events_unmatched_total: api.unmatched,
         hookd_registry_hits_total: api.registryHits,
         hookd_registry_misses_total: api.registryMisses,

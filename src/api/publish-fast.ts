@@ -82,6 +82,7 @@ export function createFastPublish(context: ApiContext, isClosing: () => boolean)
   ): void {
     const refusal = refusalOf(context.engine.refusal);
     if (refusal !== null) {
+      count(context, refusal);
       done(refusal);
       return;
     }

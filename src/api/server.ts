@@ -24,6 +24,7 @@ import { openApiDocument, type SeenRoute } from "./openapi.ts";
 import { problemBody, sendProblem, toProblem } from "./problems.ts";
 import { publishEventRoutes, publishRawRoutes } from "./publish.ts";
 import { createFastPublish } from "./publish-fast.ts";
+import { count } from "./publishing.ts";
 import { createRegistry } from "./registry.ts";
 import { createRenderer } from "./render.ts";
 import { createStreamHub, streamRoutes } from "./stream.ts";
@@ -301,7 +302,10 @@ function guard(context: ApiContext, route: RouteOptions): void {
   const needed = scope === "metrics" ? "read" : scope;
   route.onRequest = (request, _reply, done) => {
     const refusal = config.isPublish === true ? refusalOf(context.engine.refusal) : null;
-    if (refusal !== null) return done(refusal);
+    if (refusal !== null) {
+      count(context, refusal);
+      return done(refusal);
+    }
     if (isOpenTo(request)) return done();
     const { authorization } = request.headers;
     const known = context.auth.known(authorization);

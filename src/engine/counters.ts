@@ -45,7 +45,8 @@ export class Counters {
   isArchiveFailing = false;
   readonly refused = new Map<string, number>();
   readonly attempts = zeros([...VERDICTS]);
-  readonly attemptErrors = zeros([...ATTEMPT_ERRORS]);
+  /** `status`: an answer other than 2xx. */
+  readonly attemptErrors = zeros([...ATTEMPT_ERRORS, "status"]);
   readonly deaths = zeros([...DEAD_REASONS]);
   readonly commitMs = new Histogram(MS_BOUNDS);
   readonly commitEvents = new Histogram(SIZE_BOUNDS);

@@ -1,11 +1,28 @@
+import { ATTEMPT_ERRORS, DEAD_REASONS, VERDICTS } from "../domain/delivery.ts";
+import type { ProblemCode } from "../domain/problem.ts";
+
 /**
- * Every metric of hookd, with its kind and meaning: the contract for dashboards and alerts. `/metrics` prints nothing
- * that is not in here, and a test holds docs/METRICS.md against it.
+ * Every metric of hookd, with its kind, labels and meaning: the contract for dashboards and alerts. `/metrics` prints
+ * nothing that is not in here, and tests hold docs/METRICS.md and deploy/ against it.
  */
 export interface Metric {
   readonly kind: "counter" | "gauge" | "histogram";
   readonly help: string;
+  /** Each label with the values that it may have. A histogram's buckets have `le` besides. */
+  readonly labels: Readonly<Record<string, readonly string[]>>;
 }
+
+/** What an event is refused with at a limit: 429 and 503. */
+export const REFUSALS = [
+  "lane_full",
+  "user_full",
+  "rate_limited",
+  "queue_full",
+  "overloaded",
+  "disk_full",
+  "store_unavailable",
+  "shutting_down",
+] as const satisfies readonly ProblemCode[];
 
 export const METRICS: Readonly<Record<string, Metric>> = {
   hookd_events_accepted_total: counter("Events stored and answered with 202, duplicates aside."),
@@ -16,14 +33,19 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   hookd_events_unmatched_total: counter("Events that no webhook takes: answered with 202, not stored."),
   hookd_registry_hits_total: counter("Events whose webhooks were in the API's cache."),
   hookd_registry_misses_total: counter("Look-ups in the store for events whose webhooks were not."),
-  hookd_events_refused_total: counter("Events refused at a limit, by problem code."),
+  hookd_events_refused_total: counter("Events refused at a limit (429, 503), by problem code.", {
+    code: REFUSALS,
+  }),
   hookd_deliveries_accepted_total: counter("Deliveries stored with their events."),
   hookd_deliveries_handed_off_total: counter("Deliveries that went from the commit straight to a sender."),
   hookd_deliveries_succeeded_total: counter("Deliveries that ended with a 2xx."),
-  hookd_deliveries_dead_total: counter("Deliveries that ended without success, by reason."),
-  hookd_attempts_total: counter("Attempts, by verdict."),
+  hookd_deliveries_dead_total: counter("Deliveries that ended without success, by reason.", {
+    reason: DEAD_REASONS,
+  }),
+  hookd_attempts_total: counter("Attempts, by verdict.", { verdict: VERDICTS }),
   hookd_attempt_errors_total: counter(
     "Failed attempts, by class of error; status: an answer other than 2xx.",
+    { error: [...ATTEMPT_ERRORS, "status"] },
   ),
   hookd_attempt_ms: histogram("Duration of attempts, from connect to last byte, ms."),
   hookd_delivery_ms: histogram("From acceptance to the recorded success of the first attempt, ms."),
@@ -69,14 +91,14 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   hookd_cpu_seconds_total: counter("User and system CPU time of the process."),
 };
 
-function counter(help: string): Metric {
-  return { kind: "counter", help };
+function counter(help: string, labels: Metric["labels"] = {}): Metric {
+  return { kind: "counter", help, labels };
 }
 
 function gauge(help: string): Metric {
-  return { kind: "gauge", help };
+  return { kind: "gauge", help, labels: {} };
 }
 
 function histogram(help: string): Metric {
-  return { kind: "histogram", help };
+  return { kind: "histogram", help, labels: {} };
 }
