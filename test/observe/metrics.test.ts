@@ -52,7 +52,12 @@ function publish({ server, key }: TestDaemon, headers: Record<string, string>): 
       `${server}/v1/events`,
       {
         method: "POST",
-        headers: { authorization: `Bearer ${key}`, "content-type": "application/json", ...length, ...headers },
+        headers: {
+          authorization: `Bearer ${key}`,
+          "content-type": "application/json",
+          ...length,
+          ...headers,
+        },
       },
       (answer) => answer.resume().on("end", () => resolve(answer.statusCode)),
     );
