@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, statSync } from "node:fs";
-import { availableParallelism, networkInterfaces } from "node:os";
+import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -19,6 +19,7 @@ import { loadMasterKey, syncDirectory, writePrivate } from "./master-key.ts";
 import { createLog } from "./observe/log.ts";
 import { REFUSALS } from "./observe/metric-names.ts";
 import { renderMetrics } from "./observe/metrics.ts";
+import { ownAddresses } from "./own-addresses.ts";
 import { createEngineClient } from "./threads/engine-client.ts";
 import type { DirectorData, FromDirector, SenderData, ToDirector } from "./threads/messages.ts";
 import { VERSION } from "./version.ts";
@@ -244,12 +245,6 @@ function makeDataDir(path: string): void {
     const why = error instanceof Error ? error.message : String(error);
     throw new Error(`the data directory ${path} cannot be made: ${why}. Name another one with --data-dir`);
   }
-}
-
-/** Addresses of this machine: a webhook must not reach hookd itself by them. */
-function ownAddresses(config: Config): string[] {
-  const interfaces = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
-  return [config.listen.host, ...interfaces.map(({ address }) => address)];
 }
 
 /**

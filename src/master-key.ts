@@ -74,6 +74,11 @@ function readKey(path: string): Uint8Array {
   if (statSync(path).mode & READABLE_BY_OTHERS) {
     throw new Error(`the master key file ${path} is readable by others: run chmod 600 ${path}`);
   }
+  return parseMasterKey(text, path);
+}
+
+/** The key in the text of its file, without white space round it. The error does not show it. */
+export function parseMasterKey(text: string, path: string): Uint8Array {
   const key = Buffer.from(text, "base64");
   if (key.length !== KEY_BYTES || key.toString("base64") !== text) {
     throw new Error(

@@ -65,6 +65,17 @@ const MAY_SEE: Readonly<Record<string, readonly string[]>> = {
   ],
   "version.ts": [],
   "master-key.ts": ["config"],
+  "own-addresses.ts": ["config"],
+  doctor: [
+    "lib",
+    "domain",
+    "config",
+    "store-sqlite",
+    "sender-port",
+    "sender",
+    "master-key.ts",
+    "own-addresses.ts",
+  ],
   "daemon.ts": [
     "lib",
     "domain",
@@ -74,10 +85,11 @@ const MAY_SEE: Readonly<Record<string, readonly string[]>> = {
     "observe",
     "threads",
     "master-key.ts",
+    "own-addresses.ts",
     "version.ts",
   ],
   bench: ["lib", "domain"],
-  cli: ["lib", "domain", "config", "bench", "daemon.ts", "version.ts"],
+  cli: ["lib", "domain", "config", "bench", "doctor", "daemon.ts", "version.ts"],
 };
 
 test("imports point one way, from the outside in", () => {

@@ -14,6 +14,7 @@ const COMMANDS: readonly (readonly [names: readonly string[], load: Load])[] = [
   [["jobs", "job"], async () => (await import("./jobs.ts")).addJobCommands],
   [["keys", "key"], async () => (await import("./keys.ts")).addKeyCommands],
   [["listen"], async () => (await import("./listen.ts")).addListenCommand],
+  [["doctor"], async () => (await import("./doctor.ts")).addDoctorCommand],
   [["bench"], async () => (await import("./bench.ts")).addBenchCommand],
   [["config"], async () => (await import("./config.ts")).addConfigCommands],
   [["version"], async () => addVersionCommand],

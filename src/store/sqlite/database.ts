@@ -45,6 +45,18 @@ export function openDatabase(path: string): Db {
   }
 }
 
+/** The SQLite that hookd brings along. Throws where its native part cannot be loaded. */
+export function sqliteVersion(): { version: string; versionMin: string; isEnough: boolean } {
+  const db = new Database(":memory:");
+  try {
+    const version = versionOf(db);
+    const isEnough = compareVersions(version, SQLITE_VERSION_MIN) >= 0;
+    return { version, versionMin: SQLITE_VERSION_MIN, isEnough };
+  } finally {
+    db.close();
+  }
+}
+
 export function isDiskFull(error: unknown): boolean {
   return error instanceof Database.SqliteError && error.code === "SQLITE_FULL";
 }
@@ -76,8 +88,12 @@ export class StoreFailure extends Error {
   }
 }
 
+function versionOf(db: Db): string {
+  return String(db.prepare("select sqlite_version()").pluck().get());
+}
+
 function assertVersion(db: Db): void {
-  const version = String(db.prepare("select sqlite_version()").pluck().get());
+  const version = versionOf(db);
   if (compareVersions(version, SQLITE_VERSION_MIN) < 0) {
     throw new Error(
       `SQLite ${version} can corrupt its log; hookd needs ${SQLITE_VERSION_MIN} or newer: run npm ci`,

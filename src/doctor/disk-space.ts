@@ -1,0 +1,26 @@
+import { statfsSync } from "node:fs";
+import { formatSize } from "../lib/units.ts";
+import { type Check, ok, problem, warning } from "./check.ts";
+import { roundedSize } from "./rounded-size.ts";
+import { nearestDirectory } from "./writable.ts";
+
+/** With less than this many times limits.disk_free left, it is time to do something. */
+const WARNING_FACTOR = 2;
+
+export const diskSpace: Check = {
+  name: "disk space",
+  about: "More is free than `limits.disk_free`, below which events are refused (a warning below twice that).",
+  run(site) {
+    const directory = nearestDirectory(site.config.dataDir);
+    const { bavail, bsize } = statfsSync(directory);
+    const free = bavail * bsize;
+    const limit = site.config.limits.diskFreeBytes;
+    const found = `${roundedSize(free)} free for ${directory}; limits.disk_free is ${formatSize(limit)}`;
+    const remedy =
+      "free space or enlarge the disk; keep less: retention.success, retention.dead, `hookd dlq purge`; " +
+      "or lower limits.disk_free";
+    if (free < limit) return problem(`${found}: events are refused with 503 until there is more`, remedy);
+    if (free < limit * WARNING_FACTOR) return warning(found, remedy);
+    return ok(found);
+  },
+};
