@@ -2,7 +2,10 @@ import { BlockList, isIP } from "node:net";
 import { compileAddressPolicy } from "../domain/address.ts";
 import { type Check, ok, warning } from "./check.ts";
 
-/** Shorter prefixes open more than a network of one's own: 10.0.0.0/8 is the largest private one, fc00::/7 of IPv6. */
+/**
+ * Shorter prefixes open more than a network of one's own: 10.0.0.0/8 is the largest private one, fc00::/7 of
+ * IPv6.
+ */
 const PREFIX_MIN = { ipv4: 8, ipv6: 7 } as const;
 const METADATA = "169.254.169.254";
 const LOOPBACK = { ipv4: "127.0.0.1", ipv6: "::1" } as const;
@@ -10,8 +13,8 @@ const LOOPBACK = { ipv4: "127.0.0.1", ipv6: "::1" } as const;
 export const addressRules: Check = {
   name: "net.allow",
   about:
-    "Entries that open this machine itself or whole address spaces, have no effect, or are there twice: a warning. " +
-    "So is `net.allow_http`.",
+    "Entries that open this machine itself or whole address spaces, have no effect, or are there twice, " +
+    "and `net.allow_http`: a warning.",
   run({ config }) {
     const { allow, allowHttp } = config.net;
     const odd = allow.flatMap((cidr, index) =>
@@ -37,13 +40,11 @@ function oddityOf(cidr: string): string[] {
   const range = new BlockList();
   range.addSubnet(address, Number(prefix), family);
   if (Number(prefix) < PREFIX_MIN[family]) {
-    return [
-      `${cidr} opens nearly everything: whoever may register a webhook can reach what is behind your firewall`,
-    ];
+    return [`${cidr} opens nearly everything: webhooks may reach what is behind your firewall`];
   }
   if (range.check(LOOPBACK[family], family)) {
     return [
-      `${cidr} opens this machine itself: webhooks may reach hookd's API and all else that listens on loopback`,
+      `${cidr} opens this machine itself: webhooks may reach hookd's API and what else listens on loopback`,
     ];
   }
   if (range.check(METADATA, "ipv4"))

@@ -8,8 +8,8 @@ const GIB = 1_024 ** 3;
 export const archive: Check = {
   name: "archive",
   about:
-    "`retention.archive_dir`, where it is set, can be written, and the running hookd does write it: nothing old is " +
-    "deleted otherwise. Less than 1GiB free is a warning.",
+    "`retention.archive_dir`, where it is set, can be written, and the running hookd does write it " +
+    "(nothing old is deleted otherwise). Less than 1GiB free is a warning.",
   run({ config, daemon }) {
     const path = config.retention.archiveDir;
     if (path === null) return ok("none: what is old is deleted without being kept (retention.archive_dir)");

@@ -3,7 +3,9 @@ import type { ConfigSource } from "../config/load.ts";
 import type { DaemonAnswers } from "./daemon-answers.ts";
 import type { Holder } from "./lock-holder.ts";
 
-/** `warning`: hookd works, and will not for long or not as well as it could. `problem`: it cannot do its work. */
+/**
+ * `warning`: hookd works, and will not for long or not as well as it could. `problem`: it cannot do its work.
+ */
 export type FindingState = "ok" | "warning" | "problem" | "skipped";
 
 export interface Finding {

@@ -21,8 +21,7 @@ import { versions } from "./versions.ts";
 /** What is made first, and alone where it fails: every other check needs the configuration. */
 export const CONFIGURATION = {
   name: "configuration",
-  about:
-    "The file, the environment (HOOKD_*) and the flags can be used. While they cannot, nothing else is checked.",
+  about: "The file, the environment (HOOKD_*) and the flags can be used. The rest is checked once they can.",
 };
 
 /** All others, in their order: what others rest on comes first. */

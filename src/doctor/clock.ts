@@ -5,9 +5,12 @@ import { formatDuration } from "../lib/units.ts";
 import { type Check, type Finding, type Installation, ok, problem, skipped, warning } from "./check.ts";
 import { peek } from "./database.ts";
 
-/** Receivers refuse signatures that are 5 min off (Standard Webhooks); part of that is the way's, and their own error's. */
-const OFF_PROBLEM_MS = 60_000;
-const OFF_WARNING_MS = 5_000;
+/**
+ * Receivers refuse signatures that are 5 min off (Standard Webhooks); part of that is the way's, and their
+ * own error's.
+ */
+const OFF_PROBLEM_S = 60;
+const OFF_WARNING_S = 5;
 /** The steady clock runs ahead by less, when the wall clock is corrected. */
 const FUTURE_MS = 60_000;
 const ANSWER_MS = 5_000;
@@ -18,8 +21,8 @@ const SET_CLOCK =
 export const clock: Check = {
   name: "clock",
   about:
-    `The clock is within ${OFF_PROBLEM_MS / 1_000} s of \`--reference\` (a warning beyond ${OFF_WARNING_MS / 1_000} s), ` +
-    "or else is kept right by NTP as timedatectl says; the database is not ahead of it; pruning is not suspended.",
+    `The clock is within ${OFF_PROBLEM_S} s of \`--reference\` (a warning beyond ${OFF_WARNING_S} s), or ` +
+    "else is kept right by NTP (timedatectl); the database is not ahead of it; pruning is not suspended.",
   async run(site) {
     const found = databaseAhead(site) ?? suspended(site);
     if (found !== null) return found;
@@ -36,8 +39,8 @@ function databaseAhead(site: Installation): Finding | null {
   const aheadMs = lastAt - Date.now();
   if (aheadMs < FUTURE_MS) return null;
   return problem(
-    `the database was last written at ${new Date(lastAt).toISOString()}, ${span(aheadMs)} after this clock's now`,
-    `${SET_CLOCK}. If it is right now and was wrong then, hookd goes on, and times of what it accepts stay ahead until then`,
+    `the database was last written at ${new Date(lastAt).toISOString()}, which is ${span(aheadMs)} from now`,
+    `${SET_CLOCK}. If it is right now and was wrong then, hookd goes on; its times stay ahead until then`,
   );
 }
 
@@ -45,7 +48,7 @@ function suspended({ daemon }: Installation): Finding | null {
   if (daemon?.metric("hookd_clock_suspended") !== 1) return null;
   const gapMs = (daemon.metric("hookd_clock_gap_seconds") ?? 0) * 1_000;
   return problem(
-    `the clock jumped by ${span(gapMs)}: nothing is pruned, expired or switched off until someone says that it is right`,
+    `the clock jumped by ${span(gapMs)}: nothing is pruned, expired or switched off until it is confirmed`,
     "look at the clock; if it is right, start hookd once with --accept-clock",
   );
 }
@@ -70,11 +73,13 @@ async function compared(reference: URL): Promise<Finding> {
     return warning(`the reference ${reference.origin} has no Date header`, "name another --reference");
   }
   const offMs = (beforeAt + Date.now()) / 2 - (date + 500);
-  const found = `the clock is ${span(Math.abs(offMs))} ${offMs > 0 ? "ahead of" : "behind"} ${reference.origin}`;
-  if (Math.abs(offMs) >= OFF_PROBLEM_MS) {
+  const offSeconds = Math.abs(offMs) / 1_000;
+  const way = offMs > 0 ? "ahead of" : "behind";
+  const found = `the clock is ${span(Math.abs(offMs))} ${way} ${reference.origin}`;
+  if (offSeconds >= OFF_PROBLEM_S) {
     return problem(`${found}: receivers refuse signatures that are 5 min off`, SET_CLOCK);
   }
-  if (Math.abs(offMs) >= OFF_WARNING_MS) return warning(found, SET_CLOCK);
+  if (offSeconds >= OFF_WARNING_S) return warning(found, SET_CLOCK);
   return ok(`right by ${reference.origin}`);
 }
 

@@ -7,7 +7,9 @@ export interface DaemonAnswers {
   readonly version: string;
   /** Null while it takes events. */
   readonly refusal: { readonly code: string; readonly detail: string } | null;
-  /** A gauge or counter without labels; null where it is not known, or metrics are not open to this machine. */
+  /**
+   * A gauge or counter without labels; null where it is not known, or metrics are not open to this machine.
+   */
   metric(name: string): number | null;
 }
 
@@ -15,8 +17,8 @@ const ANSWER_MS = 3_000;
 const ANSWER_BYTES_MAX = 4 * 1_024 * 1_024;
 
 /**
- * Where the daemon is: where the operator says, else where the process that has the database open listens, else where
- * the configuration says. Null where it may be on any port.
+ * Where the daemon is: where the operator says, else where the process that has the database open listens,
+ * else where the configuration says. Null where it may be on any port.
  */
 export function locateDaemon(asked: URL | null, config: Config, holder: Holder): URL | null {
   if (asked !== null) return asked;

@@ -34,18 +34,16 @@ export const daemon: Check = {
 };
 
 function silent({ holder, server, asked }: Installation): Finding {
-  const where = server === null ? "it" : server.origin;
+  const where = server === null ? "" : ` at ${server.origin}`;
   if (holder.kind === "process") {
     return problem(
-      `hookd (process ${holder.pid}) has the database open, but does not answer${server === null ? "" : ` at ${where}`}`,
-      "if it has just been started, wait; if it listens elsewhere, name it: --server; else look at its log, and restart it",
+      `hookd (process ${holder.pid}) has the database open, but does not answer${where}`,
+      "if it has just been started, wait; if it listens elsewhere, name it: --server; " +
+        "else look at its log, and restart it",
     );
   }
   if (asked.server !== null) {
-    return problem(
-      `no hookd answers at ${where}`,
-      "start it: hookd serve; or name another address: --server",
-    );
+    return problem(`no hookd answers${where}`, "start it: hookd serve; or name another address: --server");
   }
   return skipped("hookd is not running", "start it with: hookd serve");
 }

@@ -6,8 +6,7 @@ import { roundedSize } from "./rounded-size.ts";
 
 export const database: Check = {
   name: "database",
-  about:
-    "hookd.db can be read, and this hookd knows its schema. Its version is read from the file; it is not opened.",
+  about: "hookd.db is a database whose schema this hookd knows. It is read as a file, not opened.",
   run(site) {
     const { databasePath: path } = site;
     const file = statSync(path, { throwIfNoEntry: false });

@@ -1,7 +1,16 @@
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
-import { type Asked, type Check, type Finding, type Installation, ok, problem, warning } from "./check.ts";
+import {
+  type Asked,
+  type Check,
+  type Finding,
+  type Installation,
+  ok,
+  problem,
+  skipped,
+  warning,
+} from "./check.ts";
 import { CHECKS, CONFIGURATION } from "./checks.ts";
 import { askDaemon, locateDaemon } from "./daemon-answers.ts";
 import { holderOf } from "./lock-holder.ts";
@@ -18,8 +27,8 @@ export interface Listener {
 }
 
 /**
- * Makes every check, one after the other. Changes nothing: the database is not opened, and the one file that is
- * written, to see how fast the disk is, has no name.
+ * Makes every check, one after the other. Changes nothing: the database is not opened, and the one file that
+ * is written, to see how fast the disk is, has no name.
  */
 export async function examine(asked: Asked, listener: Listener): Promise<readonly Report[]> {
   const reports: Report[] = [];
@@ -78,6 +87,9 @@ async function make(check: Check, site: Installation, tell: (progress: string) =
     return await check.run(site, tell);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    return warning(`could not be checked: ${why}`, "run doctor as hookd's user, or as root");
+    const isForbidden = error instanceof Error && "code" in error && error.code === "EACCES";
+    if (isForbidden)
+      return skipped(`this user may not look: ${why}`, "run doctor as hookd's user, or as root");
+    return warning(`could not be checked: ${why}`, "look at what it says; with --json it can be reported");
   }
 }

@@ -16,10 +16,9 @@ export const keyFiles: Check = {
     if (present.length === 0) return skipped("there are none yet");
     const open = present.filter(({ mode }) => (mode & OPEN_TO_OTHERS) !== 0);
     if (open.length === 0) return ok("only their owner may read them");
-    const paths600 = open.map(({ path }) => path).join(" ");
     return problem(
       `others may read or change ${open.map(({ path, mode }) => `${path} (mode ${octal(mode)})`).join(", ")}`,
-      `chmod 600 ${paths600}; and if strangers use this machine, make new keys: hookd keys create, hookd webhooks rotate-secret`,
+      `chmod 600 ${open.map(({ path }) => path).join(" ")}; if strangers use this machine, make new keys`,
     );
   },
 };

@@ -17,7 +17,8 @@ export const listenAddress: Check = {
     if (code === "EACCES") {
       return problem(
         `this user may not listen on ${shown}: ports below 1024 are root's`,
-        "choose a port from 1024 (listen, --listen), or allow it: AmbientCapabilities=CAP_NET_BIND_SERVICE in a systemd unit",
+        "choose a port from 1024 (listen, --listen), or allow it: " +
+          "AmbientCapabilities=CAP_NET_BIND_SERVICE in a systemd unit",
       );
     }
     return problem(
@@ -38,21 +39,22 @@ function running({ config, daemon, server }: Installation, pid: number, shown: s
   if (daemon !== null) return ok(`hookd (process ${pid}) answers at ${server?.origin}`);
   return problem(
     `hookd (process ${pid}) has the database open, and listens on no port that this user can see`,
-    "if it has just been started, wait: it reads what was left open first; else look at its log, and run doctor as its user",
+    "if it has just been started, wait; else look at its log, and run doctor as its user",
   );
 }
 
-function taken({ config, daemon, server }: Installation, shown: string): Finding {
+function taken({ config, daemon, holder, server }: Installation, shown: string): Finding {
   const sockets = listeners().filter(({ port }) => port === config.listen.port);
   const pid = ownerOf(sockets);
   const isHookd = daemon !== null && Number(server?.port) === config.listen.port;
+  if (isHookd && holder.kind === "unknown") return ok(`${shown} is in use by a running hookd`);
   const other = isHookd
     ? `a hookd on another data directory than ${config.dataDir}`
     : "another user's process";
   const who = pid === null ? other : `${processName(pid)}${isHookd ? `, ${other}` : ""}`;
   return problem(
     `${shown} is taken by ${who}`,
-    `stop that (ss -ltnp 'sport = :${config.listen.port}' shows it), or choose another address: listen, or --listen`,
+    `stop that (ss -ltnp 'sport = :${config.listen.port}' shows it), or choose another address (--listen)`,
   );
 }
 

@@ -1,10 +1,16 @@
 import { getServers, Resolver } from "node:dns";
 import { type Check, ok, problem, warning } from "./check.ts";
 
-/** As the sender's resolver has it (src/sender/resolver.ts): what is slower than this is no answer there either. */
+/**
+ * As the sender's resolver has it (src/sender/resolver.ts): what is slower than this is no answer there
+ * either.
+ */
 const QUERY_MS = 600;
 const QUERY_TRIES = 2;
-/** The root's own servers: what every name server can find out if it can find out anything, and nobody's secret. */
+/**
+ * The root's own servers: what every name server can find out if it can find out anything, and nobody's
+ * secret.
+ */
 const QUESTION = ".";
 /** Answers that say: not this one. The server is alive. */
 const EMPTY_ANSWERS = ["ENODATA", "ENOTFOUND"];
@@ -20,8 +26,8 @@ interface Answer {
 export const nameServers: Check = {
   name: "name servers",
   about:
-    "Each of `net.dns_servers`, or else of the system's, answers within " +
-    `${QUERY_MS} ms or at a second try. None: a problem. Some that do not, or that fail to find out: a warning.`,
+    `Each of \`net.dns_servers\`, or else of the system's, answers within ${QUERY_MS} ms or at a second ` +
+    "try. None does: a problem. Some do not, or fail to find out: a warning.",
   async run({ config }) {
     const isConfigured = config.net.dnsServers.length > 0;
     const servers = isConfigured ? config.net.dnsServers : getServers();
@@ -32,7 +38,9 @@ export const nameServers: Check = {
     const answers = await Promise.all(servers.map(ask));
     const dead = answers.filter(({ fault }) => fault === "no answer");
     const failing = answers.filter(({ fault }) => fault === "refuses");
-    const remedy = `name servers that answer in ${whose}; see whether a firewall drops port 53 (try: dig @${servers[0]} .)`;
+    const remedy =
+      `put name servers that answer into ${whose}; see whether a firewall drops port 53 ` +
+      `(try: dig @${servers[0]?.replace(/:(\d+)$/, " -p $1")} .)`;
     if (dead.length > 0) {
       const names = dead.map(({ server }) => server).join(", ");
       const found = `${names} (${whose}) ${dead.length === 1 ? "does" : "do"} not answer`;

@@ -16,8 +16,8 @@ const SHOWN_MAX = 5;
 export const reach: Check = {
   name: "receivers",
   about:
-    `With \`--reach\`: up to ${HOSTS_MAX} of the webhooks' hosts are connected to, with TLS, as deliveries would be, ` +
-    "and nothing is sent. None that can be reached: a problem. Some that cannot: a warning.",
+    `With \`--reach\`: up to ${HOSTS_MAX} of the webhooks' hosts can be connected to, with TLS, as ` +
+    "deliveries would, and nothing is sent. None of several can: a problem. Some cannot: a warning.",
   async run(site, tell) {
     const { callbackUrls } = site.asked;
     if (callbackUrls === null) return skipped("not connected to", "connect to the webhooks' hosts: --reach");
@@ -51,7 +51,10 @@ function judge(tried: number, failures: readonly string[], leftOut: number): Fin
   );
 }
 
-/** One for each origin. What the policy refuses is a failure without a connection. Paths may hold secrets: not shown. */
+/**
+ * One for each origin. What the policy refuses is a failure without a connection. Paths may hold secrets: not
+ * shown.
+ */
 function endpointsOf(
   urls: readonly string[],
   site: Installation,
@@ -74,7 +77,9 @@ function endpointsOf(
   return { endpoints: [...endpoints.values()], refused: [...refused.values()] };
 }
 
-/** By the sender's own dialer: it resolves, checks every address and pins the connection to what it checked. */
+/**
+ * By the sender's own dialer: it resolves, checks every address and pins the connection to what it checked.
+ */
 async function connectAll(
   endpoints: readonly Endpoint[],
   site: Installation,

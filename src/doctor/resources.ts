@@ -6,24 +6,26 @@ import { roundedSize } from "./rounded-size.ts";
 
 const MIB = 1_024 * 1_024;
 /** hookd takes 170 MiB without load, and 270 MiB under a light one (docs/PERFORMANCE.md). */
-const MEMORY_PROBLEM_BYTES = 256 * MIB;
+const MEMORY_PROBLEM_MIB = 256;
 /** What it took at most under 12,000 events a second. */
-const MEMORY_WARNING_BYTES = 512 * MIB;
+const MEMORY_WARNING_MIB = 512;
 /** One for the API, one for the store. */
 const CORES_MIN = 2;
 
 export const resources: Check = {
   name: "memory and cores",
   about:
-    `Memory, by the control group's limit too: less than ${roundedSize(MEMORY_PROBLEM_BYTES)} is a problem, less ` +
-    `than ${roundedSize(MEMORY_WARNING_BYTES)} a warning; so is a single core.`,
+    `Memory, by the control group's limit too: less than ${MEMORY_PROBLEM_MIB} MiB is a problem, less than ` +
+    `${MEMORY_WARNING_MIB} MiB a warning; so is a single core.`,
   run({ holder }) {
     const bytes = Math.min(totalmem(), groupLimit(holder));
     const cores = availableParallelism();
     const found = `${roundedSize(bytes)} of memory, ${cores} ${cores === 1 ? "core" : "cores"}`;
-    const more = `give it ${roundedSize(MEMORY_WARNING_BYTES)} or more: MemoryMax= in a systemd unit, --memory for a container`;
-    if (bytes < MEMORY_PROBLEM_BYTES) return problem(`${found}: under load hookd will be killed`, more);
-    if (bytes < MEMORY_WARNING_BYTES) return warning(`${found}: enough for a light load`, more);
+    const more =
+      `give it ${MEMORY_WARNING_MIB} MiB or more: MemoryMax= in a systemd unit, ` +
+      "--memory for a container";
+    if (bytes < MEMORY_PROBLEM_MIB * MIB) return problem(`${found}: under load hookd will be killed`, more);
+    if (bytes < MEMORY_WARNING_MIB * MIB) return warning(`${found}: enough for a light load`, more);
     if (cores < CORES_MIN) {
       return warning(
         `${found}: accepting, storing and sending take turns`,

@@ -3,8 +3,12 @@ import { type AddressInfo, createServer, type Server } from "node:net";
 import { execa } from "execa";
 import { expect, onTestFinished, test } from "vitest";
 import { doctorDocument } from "../../scripts/generate-docs.ts";
+import { loadConfig } from "../../src/config/load.ts";
+import type { Installation } from "../../src/doctor/check.ts";
 import { CHECKS, CONFIGURATION } from "../../src/doctor/checks.ts";
-import { HOOKD } from "../support/daemon.ts";
+import { askDaemon } from "../../src/doctor/daemon-answers.ts";
+import { listenAddress } from "../../src/doctor/listen-address.ts";
+import { HOOKD, startDaemon } from "../support/daemon.ts";
 import { until } from "../support/world.ts";
 import { contentsOf, setup } from "./setup.ts";
 
@@ -79,6 +83,36 @@ test("a running hookd that refuses events, or does not answer, is a problem", as
   );
 });
 
+test("a hookd that listens on a name is found too", async () => {
+  const patient = await setup();
+  const { dataDir, env } = patient;
+  await startDaemon({ dataDir, env, args: ["--listen", "localhost:0"] });
+  const { problems, of } = await patient.examine();
+  expect(problems).toEqual([]);
+  expect(of("daemon").finding).toMatch(/takes events$/);
+});
+
+test("a port is in use by hookd where the kernel does not tell whose the database is", async () => {
+  const patient = await setup();
+  const { server } = await patient.start();
+  const config = loadConfig({ env: { HOOKD_LISTEN: new URL(server).host } });
+  const site: Installation = {
+    asked: { source: { env: {} }, server: null, reference: null, callbackUrls: null },
+    config,
+    databasePath: "",
+    masterKeyPath: "",
+    adminKeyPath: "",
+    holder: { kind: "unknown" },
+    server: new URL(server),
+    daemon: await askDaemon(new URL(server)),
+  };
+  const found = await listenAddress.run(site, () => {});
+  expect(found).toMatchObject({
+    state: "ok",
+    finding: expect.stringMatching(/is in use by a running hookd$/),
+  });
+});
+
 test("a daemon that is named and is not there is a problem", async () => {
   const patient = await setup();
   const { problems, of } = await patient.examine(["--server", "http://127.0.0.1:1"]);
@@ -86,7 +120,7 @@ test("a daemon that is named and is not there is a problem", async () => {
   expect(of("daemon").finding).toBe("no hookd answers at http://127.0.0.1:1");
 });
 
-test("with --reach the webhooks' hosts are connected to, as policy allows, and not a byte is sent", async () => {
+test("--reach connects to the webhooks' hosts, as policy allows, and sends not a byte", async () => {
   const patient = await setup();
   const daemon = await patient.start();
   let connections = 0;
@@ -122,7 +156,8 @@ test("with --reach the webhooks' hosts are connected to, as policy allows, and n
   expect(exitCode).toBe(0);
   await until("the receiver saw both again", () => connections === 4);
 
-  // Without --dev, as in production: loopback is refused, as a literal and behind a name, before there is a connection.
+  // Without --dev, as in production: loopback is refused, as a literal and behind a name, before there is a
+  // connection.
   patient.env.HOOKD_NET_ALLOW_HTTP = "true";
   const strict = await patient.examine(["--reach"]);
   expect(strict.problems).toEqual(["receivers"]);

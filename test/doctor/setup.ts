@@ -42,7 +42,10 @@ export interface Patient {
 /** Every name is this machine. */
 const toLoopback = ({ type }: DnsQuery): DnsAnswer => (type === "A" ? [{ type, data: "127.0.0.1" }] : []);
 
-/** A hookd of its own: a data directory, and a configuration whose name server answers. `yaml`: what else it says. */
+/**
+ * A hookd of its own: a data directory, and a configuration whose name server answers. `yaml`: what else it
+ * says.
+ */
 export async function setup(yaml = ""): Promise<Patient> {
   const root = temporaryDirectory();
   const dataDir = join(root, "data");

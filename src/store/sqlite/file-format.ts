@@ -1,6 +1,6 @@
 /**
- * Rows out of the pages of a SQLite database (https://sqlite.org/fileformat2.html), for peek.ts: small tables only. A
- * row that does not fit its page is passed over; hookd's settings do.
+ * Rows out of the pages of a SQLite database (https://sqlite.org/fileformat2.html), for peek.ts: small tables
+ * only. A row that does not fit its page is passed over; hookd's settings do.
  */
 export type Value = string | number | null;
 export type Row = readonly Value[];

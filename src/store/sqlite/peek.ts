@@ -24,10 +24,11 @@ const FRAME_HEADER_BYTES = 24;
 const TRIES_MAX = 5;
 
 /**
- * Reads a few facts from a database file and its log, without SQLite: it takes no lock, makes no file and changes
- * none, so it can run beside a hookd that works or starts. (SQLite's read-only connection leaves `-shm` and `-wal`
- * files behind, and its lock would keep a starting hookd out; its `immutable` mode does not see the log.) Null where
- * the file holds nothing yet. Throws for a file that is no database, and for what the system says.
+ * Reads a few facts from a database file and its log, without SQLite: it takes no lock, makes no file and
+ * changes none, so it can run beside a hookd that works or starts. (SQLite's read-only connection leaves
+ * `-shm` and `-wal` files behind, and its lock would keep a starting hookd out; its `immutable` mode does not
+ * see the log.) Null where the file holds nothing yet. Throws for a file that is no database, and for what
+ * the system says.
  */
 export function peekDatabase(path: string): Peeked | null {
   const file = openSync(path, "r");
@@ -104,8 +105,8 @@ function pageBytesOf(header: Buffer): number {
 }
 
 /**
- * Where the newest committed state of each page is in the log. Frames of an earlier round have other salts. Checksums
- * are left out: they are for frames that a power loss tore, at the very end of the log.
+ * Where the newest committed state of each page is in the log. Frames of an earlier round have other salts.
+ * Checksums are left out: they are for frames that a power loss tore, at the very end of the log.
  */
 function committedFrames(log: number, header: Buffer, pageBytes: number): Map<number, number> {
   const committed = new Map<number, number>();
