@@ -14,8 +14,8 @@ const LIMIT_MS = 5_000;
  */
 const MEDIAN_WARNING_MS = 20;
 /**
- * At 12,000 events a second, the 20,000 that may wait for a commit are there after 1.7 s: then events are
- * refused.
+ * A tenth of what 12,000 events a second take to fill the 20,000 places of those that wait for a commit: the
+ * next slow moment refuses events.
  */
 const MEDIAN_PROBLEM_MS = 200;
 /** Others keep the disk busy now and then. */

@@ -3,6 +3,7 @@ import { keyIdOf } from "../domain/seal.ts";
 import { parseMasterKey } from "../master-key.ts";
 import { type Check, type Finding, type Installation, ok, problem, skipped } from "./check.ts";
 import { type Look, peek } from "./database.ts";
+import { mayWrite, nearestDirectory } from "./writable.ts";
 
 export const masterKey: Check = {
   name: "master key",
@@ -32,6 +33,8 @@ function readKeyId(site: Installation, known: string | null): string | Finding {
     text = readFileSync(path, "utf8").trim();
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : null;
+    // Of somebody else's hookd nothing can be told; of one's own it is what keeps it from starting.
+    if (code === "EACCES" && !mayWrite(nearestDirectory(config.dataDir))) throw error;
     if (code !== "ENOENT") return problem(`${path} cannot be read: ${code}`, "let hookd's user read it");
     if (known === null && config.security.masterKeyFile === null)
       return ok("there is none yet: the first `hookd serve` makes it");
