@@ -130,9 +130,15 @@ export function createAuthenticator(engine: Pick<Engine, "findKey">, clock: Cloc
   return { known, authenticate, isStillGood, forget };
 }
 
-/** Rejects a key that lacks a scope. Admin keys have all. */
-export function checkScope(key: ApiKey, scope: Scope): void {
-  if (key.userId === null || key.scopes.includes(scope)) return;
+/** Rejects a key that lacks a scope. Admin keys have all; `admin` is theirs alone. */
+export function checkScope(key: ApiKey, scope: Scope | "admin"): void {
+  if (key.userId === null) return;
+  if (scope === "admin") {
+    throw new Problem("forbidden", `this takes an admin key; this one is of the user ${key.userId}`, {
+      details: { scope },
+    });
+  }
+  if (key.scopes.includes(scope)) return;
   throw new Problem(
     "forbidden",
     `the API key lacks the scope ${scope}; it has ${key.scopes.join(", ") || "none"}`,

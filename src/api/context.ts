@@ -90,8 +90,10 @@ declare module "fastify" {
     operationId?: string;
     tag?: string;
     summary?: string;
-    /** What a key needs to have; `open`: no key is asked for; `metrics`: as that route says. */
-    scope?: Scope | "open" | "metrics";
+    /**
+     * What a key needs to have; `admin`: to be an admin key; `open`: no key is asked for; `metrics`: as that route says.
+     */
+    scope?: Scope | "admin" | "open" | "metrics";
     /** What it can answer with, beyond what follows from its scope and body. */
     problems?: readonly ProblemCode[];
     /** Content types of the body; default JSON. */

@@ -17,6 +17,7 @@ const TAGS: Readonly<Record<string, string>> = {
   dlq: "Deliveries that ended without success: inspect, replay, purge.",
   jobs: "Bulk work.",
   keys: "API keys.",
+  operation: "For who runs hookd: backups, and holding all deliveries. With an admin key.",
   system: "Health, metrics, and this document.",
 };
 
@@ -77,7 +78,7 @@ function operation({ method, schema, config }: SeenRoute, components: Json): Jso
     tags: [config?.tag],
     ...(scope === "open" ? { security: [] } : {}),
     ...(scope === "metrics" ? { security: [{}, { apiKey: [] }] } : {}),
-    ...(scope === "open" || scope === "metrics" ? {} : { description: `Needs the scope \`${scope}\`.` }),
+    ...(scope === "open" || scope === "metrics" ? {} : { description: needs(scope) }),
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(hasBody ? { requestBody: requestBody(body, config, components) } : {}),
     responses: {
@@ -85,6 +86,10 @@ function operation({ method, schema, config }: SeenRoute, components: Json): Jso
       ...refusals(config, method !== "GET", components),
     },
   };
+}
+
+function needs(scope: string | undefined): string {
+  return scope === "admin" ? "Needs an admin key (scope `admin`)." : `Needs the scope \`${scope}\`.`;
 }
 
 function parametersOf(schema: Json | undefined, place: "path" | "query", components: Json): Json[] {

@@ -31,6 +31,7 @@ const NAME = "^[A-Za-z0-9_-]{1,64}$";
 const NAME_OR_ALL = "^(\\*|[A-Za-z0-9_-]{1,64})$";
 const EVENT_NAME = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$";
 const EVENT_PATTERN = "^(\\*|[A-Za-z0-9][A-Za-z0-9_.-]{0,127}(\\.\\*)?)$";
+const BACKUP_NAME = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$";
 const GROUPS = "^(webhook|reason|event|user)(,(webhook|reason|event|user))*$";
 
 /** What each pattern asks for, in words: an error that shows a regular expression helps few. */
@@ -40,6 +41,7 @@ export const PATTERN_WORDS: Readonly<Record<string, string>> = {
   [EVENT_NAME]: "must be 1-128 letters, digits, _ . or -, the first a letter or digit",
   [EVENT_PATTERN]:
     "must be 1-128 letters, digits, _ . or -, the first a letter or digit; or a pattern like order.* or *",
+  [BACKUP_NAME]: "must be 1-64 letters, digits, _ . or -, the first a letter or digit",
   [GROUPS]: "must be some of webhook, reason, event, user, with commas",
 };
 
@@ -358,6 +360,45 @@ export const KeyCreated = Type.Object(
 );
 export const KeyList = listOf(Key, "KeyList");
 
+export const BackupName = Type.String({
+  pattern: BACKUP_NAME,
+  description: "Its file in `backup.dir` is called so, with `.db`.",
+  examples: ["before-upgrade"],
+});
+export const BackupCreate = Type.Object(
+  { name: Type.Optional(BackupName) },
+  { ...closed, title: "BackupCreate", examples: [{ name: "before-upgrade" }, {}] },
+);
+export const Backup = Type.Object(
+  {
+    name: BackupName,
+    path: Type.String({ description: "On the machine that hookd runs on." }),
+    state: oneOf(["running", "done", "failed"]),
+    bytes: Type.Integer({ description: "So far." }),
+    progress: Type.Number({ description: "From 0 to 1; goes back where the database grows faster." }),
+    created_at: Time,
+    completed_at: nullable(Time),
+    error: nullable(Type.String({ description: "Why it failed; nothing of it is left." })),
+  },
+  { ...closed, title: "Backup" },
+);
+export const BackupList = Type.Object({ data: Type.Array(Backup) }, { ...closed, title: "BackupList" });
+
+const pauseFields = {
+  reason: oneOf(["operator", "restored"], {
+    description:
+      "`restored`: the database is from a backup, and the hookd that it is a copy of may still run.",
+  }),
+  since: Time,
+};
+export const Pause = Type.Object(pauseFields, { ...closed, title: "Pause" });
+const PauseOrNull = Type.Unsafe<Static<typeof Pause> | null>({
+  ...Type.Object(pauseFields, closed),
+  type: ["object", "null"],
+  description: "Why events are taken and nothing is sent; null while deliveries go out.",
+});
+export const Resumed = Type.Object({ was_paused: PauseOrNull }, { ...closed, title: "Resumed" });
+
 export const StreamQuery = Type.Object(
   {
     status: Type.Optional(StatusFilter),
@@ -379,7 +420,10 @@ export const Health = Type.Object(
   { status: Type.Literal("ok"), version: Type.String() },
   { ...closed, title: "Health" },
 );
-export const Ready = Type.Object({ status: Type.Literal("ready") }, { ...closed, title: "Ready" });
+export const Ready = Type.Object(
+  { status: Type.Literal("ready"), paused: PauseOrNull },
+  { ...closed, title: "Ready" },
+);
 export const EventStream = Type.String({
   description:
     "`event: attempt` with a SettledAttempt as its data; `event: skipped` with how many were left out (a sample, a slow " +

@@ -9,6 +9,7 @@ import fastify, {
 } from "fastify";
 import { Problem } from "../domain/problem.ts";
 import { checkScope, createAuthenticator } from "./auth.ts";
+import { backupRoutes } from "./backups.ts";
 import { BODY_BYTES_MAX, takeAnything, takeEvents, takeJson } from "./bodies.ts";
 import { createBuckets } from "./buckets.ts";
 import type { Api, ApiContext, ApiDeps, SchemaTypes } from "./context.ts";
@@ -21,6 +22,7 @@ import { FastConnections, type FastConnectionsDeps } from "./fast-connections.ts
 import { jobRoutes } from "./jobs.ts";
 import { keyRoutes } from "./keys.ts";
 import { openApiDocument, type SeenRoute } from "./openapi.ts";
+import { pauseRoutes } from "./pause.ts";
 import { problemBody, sendProblem, toProblem } from "./problems.ts";
 import { publishEventRoutes, publishRawRoutes } from "./publish.ts";
 import { createFastPublish } from "./publish-fast.ts";
@@ -234,6 +236,8 @@ function addRoutes(api: Api, context: ApiContext, routes: readonly RouteOptions[
         dlqRoutes(scope, context);
         jobRoutes(scope, context);
         keyRoutes(scope, context);
+        backupRoutes(scope, context);
+        pauseRoutes(scope, context);
         streamRoutes(scope, context);
       },
       { prefix },

@@ -1,6 +1,7 @@
 import { Problem } from "../domain/problem.ts";
 import type { Engine } from "../engine/port.ts";
 import type { Api, ApiContext } from "./context.ts";
+import { shownPause } from "./pause.ts";
 import * as schemas from "./schemas.ts";
 
 const tag = "system";
@@ -19,7 +20,7 @@ export function systemRoutes(api: Api, context: ApiContext): void {
     url: "/readyz",
     config: {
       operationId: "getReadiness",
-      summary: "Whether events are taken now",
+      summary: "Whether events are taken now, and whether deliveries go out",
       tag,
       scope: "open",
       problems: ["store_unavailable", "disk_full", "shutting_down"],
@@ -28,7 +29,7 @@ export function systemRoutes(api: Api, context: ApiContext): void {
     async handler() {
       const problem = refusalOf(context.engine.refusal);
       if (problem !== null) throw problem;
-      return { status: "ready" };
+      return { status: "ready", paused: shownPause(await context.engine.getPause()) };
     },
   });
 

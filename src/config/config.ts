@@ -62,6 +62,8 @@ export interface Config {
     /** Absolute; null: what is old is deleted without being kept. */
     readonly archiveDir: string | null;
   };
+  /** Absolute. */
+  readonly backup: { readonly dir: string };
   readonly cache: { readonly ttlMs: number; readonly entries: number };
   /** Absolute; null: `master.key` in the data directory. */
   readonly security: { readonly masterKeyFile: string | null };

@@ -199,6 +199,12 @@ export const KEYS = {
     "Where both go before they are deleted: compressed NDJSON, a file for each hour. null: they are deleted only.",
   ),
 
+  "backup.dir": key(
+    optionalPath("/var/backups/hookd"),
+    null,
+    "Where `hookd backup` leaves its copies: best on another disk. null: backups in data_dir.",
+  ),
+
   "cache.ttl": key(
     duration("5m", "1s", "1h"),
     "5m",

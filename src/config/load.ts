@@ -1,4 +1,5 @@
 import { readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { LineCounter, parseDocument } from "yaml";
 import { suggest } from "../lib/suggest.ts";
 import type { Config } from "./config.ts";
@@ -128,6 +129,7 @@ function build(values: Values, dev: boolean): Config {
       deadMs: values["retention.dead"],
       archiveDir: values["retention.archive_dir"],
     },
+    backup: { dir: values["backup.dir"] ?? join(values.data_dir, "backups") },
     cache: { ttlMs: values["cache.ttl"], entries: values["cache.entries"] },
     security: { masterKeyFile: values["security.master_key_file"] },
     log: { level: values["log.level"], sampleSuccess: values["log.sample_success"] },

@@ -27,6 +27,8 @@ export const PROBLEMS = {
   already_delivered: { status: 409, retryable: false, title: "The delivery succeeded already" },
   not_open: { status: 409, retryable: false, title: "The delivery has ended already" },
   not_retryable: { status: 409, retryable: false, title: "The job can no longer be changed" },
+  backup_running: { status: 409, retryable: true, title: "Another backup is being made" },
+  backup_exists: { status: 409, retryable: false, title: "There is a backup of that name already" },
   payload_too_large: { status: 413, retryable: false, title: "The body is too large" },
   unsupported_media_type: { status: 415, retryable: false, title: "The content type is not taken here" },
   headers_too_large: { status: 431, retryable: false, title: "The request's headers are too large" },

@@ -19,6 +19,7 @@ import type { SteadyClock } from "../lib/steady-clock.ts";
 import type { Timers } from "../lib/timers.ts";
 import type { Outcome, Sender } from "../sender/port.ts";
 import type { Paged, Recovery, Store } from "../store/port.ts";
+import { Backups } from "./backups.ts";
 import { broadcast } from "./broadcasting.ts";
 import { CarefulClock } from "./careful-clock.ts";
 import { Counters } from "./counters.ts";
@@ -33,12 +34,15 @@ import { JobRunner } from "./job-runner.ts";
 import { type Lane, stateOf } from "./lane.ts";
 import { LaneChanges } from "./lane-changes.ts";
 import { laneLive } from "./lane-live.ts";
+import { Pausing } from "./pausing.ts";
 import { Pipeline, type PublishOutcome } from "./pipeline.ts";
 import type {
+  Backup,
   Engine,
   EngineStats,
   EventView,
   LaneLive,
+  Pause,
   PublishRequest,
   PublishResult,
   SettledAttempt,
@@ -98,6 +102,7 @@ export class Director implements Engine {
   readonly #samples: Samples;
   readonly #lanes: LaneChanges;
   readonly #deliveries: DeliveryCommands;
+  readonly #pausing: Pausing;
   #salt: IdSalt = { a: 0, b: 0 };
   #sequence = sequence(0);
   #careful!: CarefulClock;
@@ -107,6 +112,7 @@ export class Director implements Engine {
   #jobs!: JobCommands;
   #housekeeping!: Housekeeping;
   #control!: WebhookControl;
+  #backups!: Backups;
   #phase: "starting" | "running" | "stopping" = "starting";
   readonly #watches: Watches;
   readonly #changeListeners = new Set<(userId: string) => void>();
@@ -124,6 +130,7 @@ export class Director implements Engine {
     this.#samples = new Samples(deps.senders, this.#flights, deps.clock);
     const parts = { ...deps, schedule: this.#schedule, webhooks: this.#webhooks };
     this.#lanes = new LaneChanges({ ...parts, onChanged: () => this.#pipeline.kick() });
+    this.#pausing = new Pausing({ ...parts, onResumed: () => this.#pipeline.kick() });
     this.#deliveries = new DeliveryCommands({
       ...parts,
       lanes: this.#lanes,
@@ -148,6 +155,7 @@ export class Director implements Engine {
       onChange: (isLow, freeBytes) => this.#diskChanged(isLow, freeBytes),
     });
     this.#build(recovery);
+    await this.#pausing.start();
     await this.#lanes.recover(recovery.lanes);
     this.#phase = "running";
     this.#housekeeping.start();
@@ -185,6 +193,7 @@ export class Director implements Engine {
       onChanged: (webhook) => this.#webhookChanged(webhook),
       startJob: (spec) => this.#jobs.create(spec),
     });
+    this.#backups = new Backups(parts);
     this.#housekeeping = new Housekeeping({
       ...parts,
       archive: this.#deps.archive ?? null,
@@ -197,7 +206,7 @@ export class Director implements Engine {
   async stop(): Promise<void> {
     this.#phase = "stopping";
     const { clock, timers, config, senders, store } = this.#deps;
-    await this.#runner.stop();
+    await Promise.all([this.#runner.stop(), this.#backups.stop()]);
     await this.#pipeline.stopLeasing();
     const deadline = clock.mono() + config.delivery.drainMs;
     while (this.#flights.size > 0 && clock.mono() < deadline) {
@@ -374,6 +383,34 @@ export class Director implements Engine {
     return this.#deps.store.deleteKey(id);
   }
 
+  createBackup(name: string | null): Promise<Backup> {
+    return this.#backups.create(name);
+  }
+
+  listBackups(): Promise<readonly Backup[]> {
+    return this.#backups.list();
+  }
+
+  getBackup(name: string): Promise<Backup | null> {
+    return this.#backups.get(name);
+  }
+
+  deleteBackup(name: string): Promise<void> {
+    return this.#backups.delete(name);
+  }
+
+  pause(): Promise<Pause> {
+    return this.#pausing.pause();
+  }
+
+  resume(): Promise<void> {
+    return this.#pausing.resume();
+  }
+
+  async getPause(): Promise<Pause | null> {
+    return this.#pausing.current;
+  }
+
   async stats(): Promise<EngineStats> {
     return engineStats({
       counters: this.#counters,
@@ -384,6 +421,8 @@ export class Director implements Engine {
       clockGapMs: this.#careful.gapMs,
       isClockSuspended: this.#careful.isSuspended,
       diskFreeBytes: this.#disk.freeBytes,
+      isPaused: this.#pausing.current !== null,
+      isBackupRunning: this.#backups.isRunning,
       now: this.#deps.clock.now(),
     });
   }

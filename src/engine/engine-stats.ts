@@ -13,6 +13,8 @@ export interface StatsSources {
   readonly clockGapMs: number;
   readonly isClockSuspended: boolean;
   readonly diskFreeBytes: number;
+  readonly isPaused: boolean;
+  readonly isBackupRunning: boolean;
   readonly now: number;
 }
 
@@ -44,6 +46,7 @@ export function engineStats(sources: StatsSources): EngineStats {
       hookd_lane_count_drift_total: schedule.countDrift,
       hookd_deliveries_pruned_total: counters.pruned,
       hookd_deliveries_archived_total: counters.archived,
+      ...labelled("hookd_backups_total", "result", counters.backups),
     },
     gauges: {
       hookd_queue_depth: schedule.backlog + sources.flights,
@@ -62,12 +65,15 @@ export function engineStats(sources: StatsSources): EngineStats {
       hookd_clock_gap_seconds: sources.clockGapMs / 1000,
       hookd_clock_suspended: sources.isClockSuspended ? 1 : 0,
       hookd_archive_failing: counters.isArchiveFailing ? 1 : 0,
+      hookd_paused: sources.isPaused ? 1 : 0,
+      hookd_backup_running: sources.isBackupRunning ? 1 : 0,
     },
     histograms: {
       hookd_commit_ms: counters.commitMs.snapshot(),
       hookd_commit_batch_size: counters.commitEvents.snapshot(),
       hookd_attempt_ms: counters.attemptMs.snapshot(),
       hookd_delivery_ms: counters.deliveryMs.snapshot(),
+      hookd_backup_step_ms: counters.backupStepMs.snapshot(),
     },
   };
 }

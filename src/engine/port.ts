@@ -73,6 +73,23 @@ export interface Engine {
   listKeys(userId: string | null, page: Page): Promise<{ items: readonly ApiKey[]; next: number | null }>;
   deleteKey(id: KeyId): Promise<boolean>;
 
+  /**
+   * Begins a copy of the database in `backup.dir`, under this name or one that tells the time. Rejects with
+   * backup_running, backup_exists, disk_full, store_unavailable.
+   */
+  createBackup(name: string | null): Promise<Backup>;
+  /** Newest first. */
+  listBackups(): Promise<readonly Backup[]>;
+  getBackup(name: string): Promise<Backup | null>;
+  /** One that is being made is given up. Rejects with not_found. */
+  deleteBackup(name: string): Promise<void>;
+
+  /** From now on nothing is sent, also after a restart; events are taken. What it was paused for, where it was already. */
+  pause(): Promise<Pause>;
+  resume(): Promise<void>;
+  /** Null: deliveries go out. */
+  getPause(): Promise<Pause | null>;
+
   /** Counters and gauges by the names of observe/metric-names.ts. */
   stats(): Promise<EngineStats>;
   /** Attempts as they settle, some 20 times a second, until the returned function is called. */
@@ -81,6 +98,26 @@ export interface Engine {
   onWebhookChanged(listener: (userId: string) => void): void;
   /** Null while events are taken; otherwise why not. */
   readonly refusal: "starting" | "shutting_down" | "disk_full" | "store_unavailable" | null;
+}
+
+/** A copy of the database, as a file where hookd runs. */
+export interface Backup {
+  readonly name: string;
+  readonly path: string;
+  readonly state: "running" | "done" | "failed";
+  /** So far. */
+  readonly bytes: number;
+  /** 0 to 1. */
+  readonly progress: number;
+  readonly createdAt: number;
+  readonly completedAt: number | null;
+  /** Why it failed. */
+  readonly error: string | null;
+}
+
+export interface Pause {
+  readonly reason: "operator" | "restored";
+  readonly since: number;
 }
 
 export interface PublishRequest {

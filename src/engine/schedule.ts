@@ -61,6 +61,8 @@ export class Schedule {
   countDrift = 0;
   /** Nothing is given a slot any more. */
   isStopped = false;
+  /** The same, until somebody says otherwise. */
+  isPaused = false;
   /** Store calls whose changes are not counted yet, and how many were: meanwhile the counts may differ from what is stored. */
   #changesUnderWay = 0;
   #changesCounted = 0;
@@ -105,13 +107,17 @@ export class Schedule {
 
   /** Whether `plan` would find something. */
   get hasRoom(): boolean {
-    if (this.isStopped || this.inFlight >= this.#limits.inFlightMax) return false;
+    if (this.#isHolding || this.inFlight >= this.#limits.inFlightMax) return false;
     return (
       this.#ready.size > 0 ||
       (this.#heldRetries.size > 0 && this.#heldCrowding.size === 0) ||
       (this.#heldUnproven.size > 0 && !this.#isUnprovenShareUsed()) ||
       (this.#heldCrowding.size > 0 && this.inFlight < this.#crowdMax)
     );
+  }
+
+  get #isHolding(): boolean {
+    return this.isStopped || this.isPaused;
   }
 
   backlogOfUser(userId: string): number {
@@ -156,7 +162,7 @@ export class Schedule {
   /** Whether a new delivery may go straight to a sender. Takes its slot: `end` or `giveBack` free it. */
   tryHandOff(lane: Lane, now: number, nowMono: number): boolean {
     if (
-      this.isStopped ||
+      this.#isHolding ||
       lane.pending > 0 ||
       lane.isQueued ||
       firstDueAt(lane) <= now ||
@@ -239,7 +245,7 @@ export class Schedule {
     this.#hasMoreFresh = false;
     // Slots come free a few at a time when all are used: a turn of 16 would be one user's for several rounds.
     this.#ready.quantum = (this.#limits.inFlightMax - this.inFlight) / Math.max(1, this.#ready.userCount);
-    while (!this.isStopped && room > 0 && this.inFlight < this.#limits.inFlightMax) {
+    while (!this.#isHolding && room > 0 && this.inFlight < this.#limits.inFlightMax) {
       if (this.#ready.size === 0) this.#admitHeld(now, nowMono);
       const turn = this.#ready.next();
       if (!turn) break;

@@ -80,6 +80,12 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   hookd_archive_failing: gauge(
     "1 while retention.archive_dir cannot be written: nothing old is deleted, and the disk fills.",
   ),
+  hookd_paused: gauge("1 while hookd is paused: it takes events and sends nothing, until `hookd resume`."),
+  hookd_backups_total: counter("Backups, by result: done, failed, or cancelled (deleted while being made).", {
+    result: ["done", "failed", "cancelled"],
+  }),
+  hookd_backup_running: gauge("1 while a backup is being made."),
+  hookd_backup_step_ms: histogram("Duration of a backup's steps, in which nothing is stored or sent, ms."),
   hookd_event_loop_lag_seconds: gauge(
     "99th percentile of the API thread's event-loop delay since the last scrape.",
   ),

@@ -92,6 +92,26 @@ export interface Store {
   putSetting(name: string, value: string): Promise<void>;
   getSetting(name: string): Promise<string | null>;
   stats(): StoreStats;
+  /**
+   * Copies everything into a new file, while all else goes on, in steps that hold up a commit for a few ms each. The
+   * copy is of the time of its end: what was acknowledged before the call is in it. The file has its name when it is
+   * whole and durable; a copy that fails, or is aborted (it rejects with the signal's reason), leaves nothing.
+   */
+  backup(path: string, options: BackupOptions): Promise<void>;
+}
+
+export interface BackupOptions {
+  readonly signal: AbortSignal;
+  /** After each step. */
+  readonly onProgress: (progress: BackupProgress) => void;
+}
+
+export interface BackupProgress {
+  readonly bytesDone: number;
+  /** As of now: it grows with what is stored meanwhile. */
+  readonly bytesTotal: number;
+  /** How long the step held up everything else. */
+  readonly tookMs: number;
 }
 
 export interface Recovery {

@@ -2,6 +2,7 @@ import { statfsSync } from "node:fs";
 import { join } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
 import { Problem } from "../domain/problem.ts";
+import { removeLeftovers } from "../engine/backups.ts";
 import { Director } from "../engine/director.ts";
 import { ByteReader } from "../lib/bytes.ts";
 import { systemClock } from "../lib/clock.ts";
@@ -96,6 +97,8 @@ start().catch((error: unknown) => {
 
 async function start(): Promise<void> {
   await director.start();
+  // A directory that cannot be used is told to whoever asks for a backup.
+  await removeLeftovers(config.backup.dir).catch(() => undefined);
   director.onWebhookChanged((userId) => post({ kind: "webhook", userId }));
   knownRefusal = null;
   post({ kind: "ready", salt: director.salt });

@@ -213,6 +213,13 @@ const CALLS: readonly CallName[] = [
   "getKey",
   "listKeys",
   "deleteKey",
+  "createBackup",
+  "listBackups",
+  "getBackup",
+  "deleteBackup",
+  "pause",
+  "resume",
+  "getPause",
   "stats",
 ];
 

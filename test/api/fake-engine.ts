@@ -7,7 +7,7 @@ import { Problem } from "../../src/domain/problem.ts";
 import type { Page } from "../../src/domain/query.ts";
 import { matchCandidates } from "../../src/domain/routing.ts";
 import type { Webhook } from "../../src/domain/webhook.ts";
-import type { Engine, EventView, PublishRequest } from "../../src/engine/port.ts";
+import type { Backup, Engine, EventView, Pause, PublishRequest } from "../../src/engine/port.ts";
 import { Watches } from "../../src/engine/watches.ts";
 import type { Timers } from "../../src/lib/timers.ts";
 
@@ -36,6 +36,8 @@ function createState() {
     events: new Map<string, EventView>(),
     jobs: new Map<JobId, Job>(),
     keys: new Map<KeyId, ApiKey>(),
+    backups: new Map<string, Backup>(),
+    pause: null as Pause | null,
     /** What publish rejects with, when set. */
     failure: null as Problem | null,
     calls: { publish: 0, routes: 0 },
@@ -317,6 +319,33 @@ export function createFakeEngine(now: () => number): FakeEngine {
         at,
       ),
     deleteKey: async (id) => state.keys.delete(id),
+    createBackup: async (name) => {
+      const backup: Backup = {
+        name: name ?? "hookd-1",
+        path: `/backups/${name ?? "hookd-1"}.db`,
+        state: "running",
+        bytes: 0,
+        progress: 0,
+        createdAt: now(),
+        completedAt: null,
+        error: null,
+      };
+      state.backups.set(backup.name, backup);
+      return backup;
+    },
+    listBackups: async () => [...state.backups.values()],
+    getBackup: async (name) => state.backups.get(name) ?? null,
+    async deleteBackup(name) {
+      if (!state.backups.delete(name)) throw new Problem("not_found", `there is no backup ${name}`);
+    },
+    async pause() {
+      state.pause ??= { reason: "operator", since: now() };
+      return state.pause;
+    },
+    async resume() {
+      state.pause = null;
+    },
+    getPause: async () => state.pause,
     stats: async () => ({ counters: {}, gauges: {}, histograms: {} }),
     watch(filter, tell) {
       const end = state.watches.add(filter, tell);

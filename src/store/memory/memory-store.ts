@@ -341,6 +341,10 @@ class MemoryStore implements Store {
     return this.#disk.settings.get(name) ?? null;
   }
 
+  backup(): Promise<void> {
+    return Promise.reject(new Error("the memory store has no file to copy"));
+  }
+
   stats(): StoreStats {
     const dead = [...this.#disk.deliveries.values()].filter((record) => record.status === "dead").length;
     return { bytes: 0, walBytes: 0, unfolded: 0, dead };

@@ -17,6 +17,7 @@ import type {
 import type { Webhook } from "../../domain/webhook.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type {
+  BackupOptions,
   BroadcastRoutes,
   CommitBatch,
   Committed,
@@ -36,6 +37,7 @@ import type {
   StoreStats,
 } from "../port.ts";
 import { Appending } from "./appending.ts";
+import { backupDatabase } from "./backup.ts";
 import { type Db, isDiskFull, openDatabase, type Statement, storeProblem } from "./database.ts";
 import { Deliveries } from "./deliveries.ts";
 import { Fold } from "./fold.ts";
@@ -392,6 +394,10 @@ class SqliteStore implements Store {
   async getSetting(name: string): Promise<string | null> {
     const value = this.#db.prepare("select value from setting where name = ?").pluck().get(name);
     return typeof value === "string" ? value : null;
+  }
+
+  backup(path: string, options: BackupOptions): Promise<void> {
+    return backupDatabase(this.#db, path, this.#options.clock, options);
   }
 
   stats(): StoreStats {

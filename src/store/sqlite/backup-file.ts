@@ -1,0 +1,94 @@
+import Database from "better-sqlite3";
+import { timeOfSeq } from "../../domain/ids.ts";
+import { MIGRATIONS } from "./migrations.ts";
+import { lastSeq } from "./recovery.ts";
+
+/** What a backup says of itself. */
+export interface BackupFacts {
+  /** When it was alive last, epoch ms; null: it never was. */
+  readonly asOf: number | null;
+  readonly webhooks: number;
+  /** Names the master key that its secrets are sealed with; null: none yet. */
+  readonly masterKeyId: string | null;
+  /** Whether it knows the API key of this hash. */
+  hasKey(hash: Uint8Array): boolean;
+}
+
+/** The setting that pauses hookd (engine/pausing.ts), and the one of the time by which it destroys. */
+const PAUSED = "paused";
+const WATERMARK = "careful_clock";
+
+/**
+ * Reads a database file that nobody has open, and changes nothing, not even beside it: it must come without a log.
+ * Throws what is wrong with it. Looks at every page, which takes a second for each gigabyte or so.
+ */
+export function inspectBackup(path: string): BackupFacts {
+  let db: Database.Database | null = null;
+  try {
+    db = new Database(path, { readonly: true, fileMustExist: true });
+    assertOurs(db, path);
+    const fault = String(db.pragma("integrity_check(1)", { simple: true }));
+    if (fault !== "ok") throw new Error(`${path} is damaged: ${fault.split("\n", 1)[0]}`);
+    return factsOf(db);
+  } catch (error) {
+    if (!(error instanceof Database.SqliteError)) throw error;
+    throw new Error(`${path} is damaged, or no database: ${error.code}: ${error.message}`, { cause: error });
+  } finally {
+    db?.close();
+  }
+}
+
+/** The next hookd that opens it takes events and sends nothing, until somebody resumes it. */
+export function markRestored(path: string, at: number): void {
+  const db = new Database(path, { fileMustExist: true });
+  try {
+    const pause = JSON.stringify({ reason: "restored", since: at });
+    db.prepare("insert or replace into setting values (?, ?)").run(PAUSED, pause);
+  } finally {
+    db.close();
+  }
+}
+
+/** Whether a process has it open as hookd does. Otherwise what waits in its log is written into it, and the log removed. */
+export function isInUse(path: string): boolean {
+  let db: Database.Database | null = null;
+  try {
+    db = new Database(path, { fileMustExist: true, timeout: 0 });
+    db.pragma("locking_mode = EXCLUSIVE");
+    db.exec("begin exclusive; rollback");
+    db.pragma("wal_checkpoint(TRUNCATE)");
+    return false;
+  } catch (error) {
+    // What cannot be read at all is nobody's: hookd would not have started on it.
+    return error instanceof Database.SqliteError && /^SQLITE_(BUSY|LOCKED)/.test(error.code);
+  } finally {
+    db?.close();
+  }
+}
+
+function assertOurs(db: Database.Database, path: string): void {
+  const version = Number(db.pragma("user_version", { simple: true }));
+  const tables = db.prepare("select name from sqlite_schema where type = 'table'").pluck().all();
+  const isOurs = ["setting", "webhook", "journal", "log"].every((table) => tables.includes(table));
+  if (version === 0 || !isOurs) throw new Error(`${path} is a database, but not hookd's`);
+  if (version > MIGRATIONS.length) {
+    throw new Error(
+      `${path} was written by a newer hookd (schema ${version}, this one knows ${MIGRATIONS.length}). Restore it with that version`,
+    );
+  }
+}
+
+function factsOf(db: Database.Database): BackupFacts {
+  const setting = db.prepare("select value from setting where name = ?").pluck();
+  const seq = lastSeq(db);
+  const seenAt = Number(setting.get(WATERMARK) ?? 0);
+  const asOf = Math.max(seenAt, seq === 0 ? 0 : timeOfSeq(seq));
+  const keyId = setting.get("master_key_id");
+  const hashes = db.prepare("select hash from api_key").pluck().all() as Buffer[];
+  return {
+    asOf: asOf === 0 ? null : asOf,
+    webhooks: Number(db.prepare("select count(*) from webhook where deleted_at is null").pluck().get()),
+    masterKeyId: typeof keyId === "string" ? keyId : null,
+    hasKey: (hash) => hashes.some((known) => known.equals(hash)),
+  };
+}
