@@ -13,7 +13,7 @@ import type { Config } from "./config/config.ts";
 import { compileAddressPolicy } from "./domain/address.ts";
 import { SCOPES } from "./domain/key.ts";
 import { createSealer } from "./domain/seal.ts";
-import type { Engine } from "./engine/port.ts";
+import type { Engine, Pause } from "./engine/port.ts";
 import { systemClock } from "./lib/clock.ts";
 import { loadMasterKey, syncDirectory, writePrivate } from "./master-key.ts";
 import { createLog } from "./observe/log.ts";
@@ -30,6 +30,8 @@ export interface Daemon {
   readonly isFirstStart: boolean;
   /** The admin key's text, on the first start only. */
   readonly adminKey: string | null;
+  /** Nothing is sent until somebody resumes. */
+  readonly pause: Pause | null;
   /** Resolves when hookd cannot go on: the process should end with an error. */
   readonly failed: Promise<Error>;
   /** Takes no more, lets what is in flight end (`delivery.drain`), makes everything durable. */
@@ -101,6 +103,7 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
     adminKeyPath,
     isFirstStart: adminKey !== null,
     adminKey,
+    pause: await engine.getPause(),
     failed: failure.promise,
     async stop() {
       log.info("hookd is stopping");
@@ -250,6 +253,7 @@ function makeDataDir(path: string): void {
 /**
  * On the first start an admin key is made, and left where the command line finds it. Its text is durable under another
  * name before the store knows the key, and gets its name last: a crash in between would leave a key that nobody has.
+ * A restore leaves such a draft too.
  */
 async function ensureAdminKey(engine: Engine, path: string): Promise<string | null> {
   if (statSync(path, { throwIfNoEntry: false })) return null;
@@ -260,7 +264,7 @@ async function ensureAdminKey(engine: Engine, path: string): Promise<string | nu
   if (!isDrafted) writePrivate(draft, `${makeKey(randomBytes).text}\n`);
   const text = readFileSync(draft, "utf8").trim();
   const hash = hashKey(text);
-  if (items.length === 0) {
+  if ((await engine.findKey(hash)) === null) {
     await engine.createKey({ userId: null, scopes: [...SCOPES], name: "admin", hash, expiresAt: null });
   }
   renameSync(draft, path);

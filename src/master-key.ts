@@ -62,7 +62,8 @@ export function syncDirectory(path: string): void {
   }
 }
 
-function readKey(path: string): Uint8Array {
+/** The key in a file of which others see nothing. */
+export function readKey(path: string): Uint8Array {
   let text: string;
   try {
     text = readFileSync(path, "utf8").trim();

@@ -88,8 +88,19 @@ const MAY_SEE: Readonly<Record<string, readonly string[]>> = {
     "own-addresses.ts",
     "version.ts",
   ],
+  "restore.ts": ["domain", "api", "store-sqlite", "master-key.ts"],
   bench: ["lib", "domain"],
-  cli: ["lib", "domain", "config", "bench", "doctor", "daemon.ts", "version.ts"],
+  cli: [
+    "lib",
+    "domain",
+    "config",
+    "bench",
+    "doctor",
+    "daemon.ts",
+    "master-key.ts",
+    "restore.ts",
+    "version.ts",
+  ],
 };
 
 test("imports point one way, from the outside in", () => {

@@ -104,6 +104,22 @@ export interface JobBody {
   readonly completed_at: string | null;
 }
 
+export interface BackupBody {
+  readonly name: string;
+  readonly path: string;
+  readonly state: "running" | "done" | "failed";
+  readonly bytes: number;
+  readonly progress: number;
+  readonly created_at: string;
+  readonly completed_at: string | null;
+  readonly error: string | null;
+}
+
+export interface PauseBody {
+  readonly reason: "operator" | "restored";
+  readonly since: string;
+}
+
 export interface KeyBody {
   readonly id: string;
   readonly user_id: string | null;

@@ -210,6 +210,8 @@ function hintFor(response: Response, problem: ProblemBody): string | null {
     );
   }
   if (problem.code === "forbidden") {
+    if (problem.scope === "admin")
+      return "the daemon leaves one in admin.key in its data directory (--data-dir)";
     const wanted = problem.scope === undefined ? "a key of that user" : "a key with that scope";
     return `use ${wanted}, or an admin key: \`hookd keys list\` shows them`;
   }

@@ -26,8 +26,8 @@ export function addCommand(
 
 const CLIENT_OPTIONS = "Options of every client command:";
 
-/** Every command of the group talks to the daemon. Called last, so that help shows each one's own options first. */
-export function addClientOptions(group: Command): void {
+/** Each of the commands talks to the daemon. Called last, so that help shows each one's own options first. */
+export function addClientOptions(group: Pick<Command, "commands">): void {
   for (const command of group.commands) {
     command
       .optionsGroup(CLIENT_OPTIONS)

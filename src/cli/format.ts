@@ -32,6 +32,6 @@ export function plural(count: number, one: string, many: string = `${one}s`): st
 export function statusColour(status: string): Colour | undefined {
   if (status === "success" || status === "done") return "green";
   if (status === "retrying" || status === "paused" || status === "cancelled") return "yellow";
-  if (status === "dead" || status === "off") return "red";
+  if (status === "dead" || status === "off" || status === "failed") return "red";
   return status === "pending" || status === "running" ? "cyan" : undefined;
 }

@@ -9,7 +9,7 @@ async function main(): Promise<void> {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
   }
-  const isLasting = ["serve", "listen", "bench"].includes(process.argv[2] ?? "");
+  const isLasting = ["serve", "listen", "bench", "backup", "restore"].includes(process.argv[2] ?? "");
   // Those end in their own way; the others leave no half-written line behind.
   if (!isLasting) {
     process.once("SIGINT", () => {

@@ -43,7 +43,7 @@ async function serve({ options, terminal }: Call<[], ServeOptions>): Promise<voi
       throw startFailure(error, `${host}:${port}`);
     },
   );
-  const { address, adminKeyPath, isFirstStart, adminKey } = daemon;
+  const { address, adminKeyPath, isFirstStart, adminKey, pause } = daemon;
   terminal.note(
     `hookd listens on ${/^https?:/.test(address) ? address : `http://${address}`}, data in ${config.dataDir}`,
   );
@@ -53,6 +53,16 @@ async function serve({ options, terminal }: Call<[], ServeOptions>): Promise<voi
     // Only where a person reads along, and never into a log.
     if (adminKey !== null && terminal.isTable && terminal.hasLiveErrors)
       terminal.line(`Admin key: ${adminKey}`);
+  }
+  if (pause !== null) {
+    const why =
+      pause.reason === "restored"
+        ? "it was restored from a backup, and its original may still run"
+        : "by an operator";
+    terminal.note(
+      `Paused since ${new Date(pause.since).toISOString()} (${why}): events are taken, nothing is sent. Go on with: hookd resume`,
+      "yellow",
+    );
   }
   const ended = await Promise.race([stopAsked.then(() => null), daemon.failed]);
   if (ended === null) {

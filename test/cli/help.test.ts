@@ -45,10 +45,12 @@ describe("help", () => {
       ["jobs", ["list", "get", "cancel"]],
       ["keys", ["create", "list", "revoke"]],
       ["config", ["check", "print"]],
+      ["backups", ["list", "delete"]],
     ] as const) {
       expect(names).toEqual(expect.arrayContaining(members.map((member) => `hookd ${group} ${member}`)));
     }
-    expect(names).toEqual(expect.arrayContaining(["hookd serve", "hookd listen", "hookd version"]));
+    const alone = ["serve", "listen", "version", "backup", "restore", "pause", "resume"];
+    expect(names).toEqual(expect.arrayContaining(alone.map((name) => `hookd ${name}`)));
   });
 
   it.each(commands.map((command) => [pathOf(command), command] as const))(
@@ -63,10 +65,11 @@ describe("help", () => {
   );
 
   it("gives every client command the same options", () => {
+    const groups = ["webhooks", "events", "deliveries", "dlq", "jobs", "keys", "backups"];
     const clients = commands.filter(
-      ({ parent }) =>
-        parent !== null &&
-        ["webhooks", "events", "deliveries", "dlq", "jobs", "keys"].includes(parent.name()),
+      (command) =>
+        groups.includes(command.parent?.name() ?? "") ||
+        ["backup", "pause", "resume"].includes(command.name()),
     );
     expect(clients.length).toBeGreaterThan(20);
     for (const command of clients) {
