@@ -4,7 +4,7 @@ import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
-import { MessageChannel, Worker } from "node:worker_threads";
+import { MessageChannel, type Worker } from "node:worker_threads";
 import type { Logger } from "pino";
 import { type ApiCounters, createApiCounters } from "./api/counters.ts";
 import { hashKey, makeKey } from "./api/key-text.ts";
@@ -15,6 +15,7 @@ import { SCOPES } from "./domain/key.ts";
 import { createSealer } from "./domain/seal.ts";
 import type { Engine, Pause } from "./engine/port.ts";
 import { systemClock } from "./lib/clock.ts";
+import { startThread } from "./lib/thread.ts";
 import { loadMasterKey, syncDirectory, writePrivate } from "./master-key.ts";
 import { createLog } from "./observe/log.ts";
 import { REFUSALS } from "./observe/metric-names.ts";
@@ -143,7 +144,7 @@ function startThreads(
     acceptClock: options.acceptClock ?? false,
     senderPorts: channels.map((channel) => channel.port1),
   };
-  const director = new Worker(new URL("./threads/director.ts", import.meta.url), {
+  const director = startThread("threads/director", {
     workerData: directorData,
     transferList: channels.map((channel) => channel.port1),
     resourceLimits: { maxYoungGenerationSizeMb: DIRECTOR_YOUNG_MIB },
@@ -181,7 +182,7 @@ function startThreads(
       ownAddresses: ownAddresses(config),
       port: channel.port2,
     };
-    const sender = new Worker(new URL("./threads/sender.ts", import.meta.url), {
+    const sender = startThread("threads/sender", {
       workerData: senderData,
       transferList: [channel.port2],
       resourceLimits: { maxYoungGenerationSizeMb: SENDER_YOUNG_MIB },

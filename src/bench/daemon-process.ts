@@ -2,13 +2,11 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { OwnCommand } from "../lib/embedded.ts";
 import { monoMs } from "./mono.ts";
 
 /** How to run hookd: the bench measures the executable that it is part of. */
-export interface HostProgram {
-  readonly node: string;
-  /** What node is called with before the command: flags and the entry file. */
-  readonly args: readonly string[];
+export interface HostProgram extends OwnCommand {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
@@ -70,7 +68,7 @@ export class DaemonProcess {
     const begunMono = monoMs();
     const args = ["serve", "--dev", "--data-dir", dataDir, "--listen", `127.0.0.1:${this.port}`];
     const config = configFile === null ? [] : ["--config", configFile];
-    const child = spawn(this.#program.node, [...this.#program.args, ...args, ...config], {
+    const child = spawn(this.#program.file, [...this.#program.args, ...args, ...config], {
       env: { ...this.#program.env, ...env },
       stdio: ["ignore", log, log],
     });

@@ -1,5 +1,4 @@
-import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+import { embeddedText } from "../lib/embedded.ts";
 import { chartsOf } from "./charts.ts";
 import { figuresOf, machineText } from "./figures.ts";
 import type { BenchResult, RunFigures } from "./result.ts";
@@ -50,7 +49,7 @@ ${verdictTable(result)}
 ${result.runs.map(runSection).join("\n")}
 ${noteList(result)}
 <script type="application/json" id="charts">${scriptJson(charts.map(({ option }) => option))}</script>
-<script>${scriptText(readECharts())}</script>
+<script>${scriptText(embeddedText("echarts.js"))}</script>
 <script>${SCRIPT}</script>
 </body>
 </html>
@@ -106,8 +105,4 @@ function scriptJson(value: unknown): string {
 
 function scriptText(source: string): string {
   return source.replaceAll("</script", "<\\/script");
-}
-
-function readECharts(): string {
-  return readFileSync(fileURLToPath(import.meta.resolve("echarts/dist/echarts.common.min.js")), "utf8");
 }

@@ -1,4 +1,6 @@
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
+import type { ThreadEntry } from "../lib/embedded.ts";
+import { startThread } from "../lib/thread.ts";
 
 /** A thread of the bench, with what it says handed on. One that fails ends the run. */
 export class Thread<To, From> {
@@ -6,8 +8,8 @@ export class Thread<To, From> {
   readonly #listeners = new Set<(message: From) => void>();
   readonly failed: Promise<never>;
 
-  constructor(file: string, name: string, workerData: unknown) {
-    this.#worker = new Worker(new URL(file, import.meta.url), { workerData, name });
+  constructor(entry: ThreadEntry, name: string, workerData: unknown) {
+    this.#worker = startThread(entry, { workerData, name });
     this.#worker.on("message", (message: From) => {
       for (const listener of [...this.#listeners]) listener(message);
     });

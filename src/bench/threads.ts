@@ -68,7 +68,7 @@ export class BenchThreads {
         threads: settings.publisherThreads,
       };
       const thread = new Thread<ToPublisher, FromPublisher>(
-        "./publisher-thread.ts",
+        "bench/publisher-thread",
         `publisher-${index}`,
         data,
       );
@@ -136,7 +136,11 @@ export class BenchThreads {
       ),
       directory: this.#diskDir,
     };
-    const thread = new Thread<ToCalibration, FromCalibration>("./calibration-thread.ts", "calibration", data);
+    const thread = new Thread<ToCalibration, FromCalibration>(
+      "bench/calibration-thread",
+      "calibration",
+      data,
+    );
     try {
       thread.send({ kind: "listen" });
       const { port } = await thread.next((message) => (message.kind === "listening" ? message : null));
@@ -157,7 +161,7 @@ export class BenchThreads {
       payloadBytes: this.#settings.payloadBytes,
       port: this.receiverPort,
     };
-    const thread = new Thread<ToReceiver, FromReceiver>("./receiver-thread.ts", `receiver-${index}`, data);
+    const thread = new Thread<ToReceiver, FromReceiver>("bench/receiver-thread", `receiver-${index}`, data);
     thread.on((message) => {
       if (message.kind === "samples") this.onReceipts(message.samples);
     });

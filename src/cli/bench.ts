@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { BenchOptions } from "../bench/plan.ts";
 import type { BenchResult } from "../bench/result.ts";
+import { ownCommand } from "../lib/embedded.ts";
 import { parseSize } from "../lib/units.ts";
 import { VERSION } from "../version.ts";
 import { addCommand, type Call, run } from "./command.ts";
@@ -200,11 +201,7 @@ function benchOptions(
     drainMaxMs: load.drainMax,
     calibrateMs: options.calibrate ?? CALIBRATE_MS,
     dataDir: options.dataDir ?? null,
-    program: {
-      node: process.execPath,
-      args: [...process.execArgv, process.argv[1] ?? ""],
-      env: withoutSettings(terminal.env),
-    },
+    program: { ...ownCommand(), env: withoutSettings(terminal.env) },
     hookd: VERSION,
     signal,
     onProgress,

@@ -42,4 +42,5 @@ function report(error: unknown): number {
   return 1;
 }
 
-await main();
+// No top-level await: the binary's main program is CommonJS.
+void main();

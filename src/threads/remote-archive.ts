@@ -1,8 +1,9 @@
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import type { Archive } from "../archive/port.ts";
 import type { EndedDelivery } from "../domain/delivery.ts";
 import type { IdSalt } from "../domain/ids.ts";
 import { ByteWriter } from "../lib/bytes.ts";
+import { startThread } from "../lib/thread.ts";
 import { encodeEnded } from "./archive-codec.ts";
 import type { ArchiveData, FromArchive } from "./messages.ts";
 
@@ -38,10 +39,7 @@ export class RemoteArchive implements Archive {
 
   #start(): Worker {
     const data: ArchiveData = { directory: this.#directory, salt: this.#salt() };
-    const worker = new Worker(new URL("./archive.ts", import.meta.url), {
-      workerData: data,
-      name: "archive",
-    });
+    const worker = startThread("threads/archive", { workerData: data, name: "archive" });
     worker.on("message", ({ failure }: FromArchive) => this.#answered(failure));
     worker.on("error", (error) => this.#answered(`its thread failed: ${String(error)}`));
     worker.on("exit", () => {

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { embeddedText } from "../../lib/embedded.ts";
 
 /** Makes the daemon's disk slow and fast again. */
 export interface SlowSync {
@@ -18,7 +18,8 @@ export function createSlowSync(): SlowSync {
   const directory = mkdtempSync(join(tmpdir(), "hookd-bench-shim-"));
   const library = join(directory, "shim.so");
   const control = join(directory, "slow");
-  const source = fileURLToPath(new URL("./shim.c", import.meta.url));
+  const source = join(directory, "shim.c");
+  writeFileSync(source, embeddedText("slow-sync.c"));
   const remove = () => {
     process.off("exit", remove);
     rmSync(directory, { recursive: true, force: true });

@@ -39,7 +39,7 @@ export const readers: Scenario = {
 async function withReaders<T>(rig: Rig, body: () => Promise<T>): Promise<{ run: T; told: ReadersTold }> {
   const { host, port, key } = rig.daemon;
   const data: ReadersData = { origin: `http://${host}:${port}`, key, lists: LISTS, streams: STREAMS };
-  const thread = new Thread<"tell", ReadersTold>("./readers-thread.ts", "readers", data);
+  const thread = new Thread<"tell", ReadersTold>("bench/readers-thread", "readers", data);
   try {
     const run = await Promise.race([body(), thread.failed]);
     const told = thread.next((message) => message);

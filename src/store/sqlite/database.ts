@@ -1,5 +1,6 @@
 import Database from "better-sqlite3";
 import { Problem } from "../../domain/problem.ts";
+import { sqliteAddon } from "../../lib/native-addon.ts";
 import { migrate } from "./migrations.ts";
 
 export type Db = Database.Database;
@@ -21,7 +22,8 @@ const CACHE_KIB = 32_768;
 export function openDatabase(path: string): Db {
   let db: Db;
   try {
-    db = new Database(path, { timeout: 0 });
+    // Its types know of a path only; the addon itself is taken as well.
+    db = new Database(path, { timeout: 0, nativeBinding: sqliteAddon() as string | undefined });
   } catch (error) {
     throw unreadable(path, error);
   }
