@@ -38,8 +38,8 @@ export interface Setting {
 /** Bounds what is read into memory by mistake (a database, a device). */
 const FILE_BYTES_MAX = 1024 * 1024;
 
-/** Variables that start with HOOKD_ and are no key of the configuration: the command line's own. */
-const OTHER_VARIABLES = ["HOOKD_SERVER", "HOOKD_API_KEY", "HOOKD_CONFIG"];
+/** Variables that start with HOOKD_ and are no key of the configuration: the command line's own, and the binary's. */
+const OTHER_VARIABLES = ["HOOKD_SERVER", "HOOKD_API_KEY", "HOOKD_CONFIG", "HOOKD_CACHE_DIR"];
 
 /** Defaults, overridden by the file, by `HOOKD_*`, by flags. Throws a ConfigError that names every fault. */
 export function loadConfig(source: ConfigSource): Config {

@@ -1,0 +1,98 @@
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, inject, it } from "vitest";
+import type { BenchResult } from "../../src/bench/result.ts";
+import { VERSION } from "../../src/version.ts";
+import { barePlace, builtBinary, serving } from "../support/binary.ts";
+import { ROOT } from "../support/daemon.ts";
+import { until } from "../support/world.ts";
+
+const BENCH = ["bench", "--rate", "200", "--duration", "5s", "--warm-up", "1s", "--calibrate", "1s"];
+/** Loaded before hookd: says what Node was given, and replaces old objects at the end. */
+const PROBE = `
+console.log("execArgv", process.execArgv.join(" "));
+process.on("exit", () => {
+  const living = Array.from({ length: 20_000 }, (_, index) => new Array(100).fill(index));
+  for (let index = 0; index < 900_000; index += 1) living[index % living.length] = new Array(100).fill(index);
+});
+`;
+
+// The first of them builds the binary; each starts processes, on a machine that may have other work.
+describe("one binary alone in an empty directory, with no environment, no home and no name", {
+  timeout: 180_000,
+}, () => {
+  it("serves, registers, publishes, delivers and replays", async () => {
+    const place = await barePlace();
+    const daemon = place.run(["serve", "--dev", "--listen", "127.0.0.1:0"]);
+    const server = await serving(daemon);
+    const listener = place.run(["listen", "--port", "0", "--json"]);
+    const url = await until("it listens", () => /Listening on (http:\S+)/.exec(listener.stderr())?.[1]);
+    const hookd = async (...args: string[]) => {
+      const { code, stdout, stderr } = await place.run([...args, "--server", server]).ended;
+      expect({ args, code, stderr }).toMatchObject({ code: 0 });
+      return stdout;
+    };
+    await hookd("webhooks", "add", "--event", "user.created", "--url", url);
+    expect(await hookd("events", "send", "user.created", '{"id": 1.0}', "--wait")).toContain(
+      "delivered, 200",
+    );
+    await hookd("deliveries", "replay", "--event", "user.created", "--yes");
+    const bodies = () => {
+      const lines = listener.stdout().split("\n").slice(0, -1);
+      return lines.map((line) => (JSON.parse(line) as { body: string }).body);
+    };
+    await until("it was delivered twice", () => bodies().length >= 2);
+    expect(bodies()).toEqual(['{"id": 1.0}', '{"id": 1.0}']);
+    daemon.process.kill("SIGTERM");
+    expect(await daemon.ended).toMatchObject({ code: 0 });
+    expect(readdirSync(place.directory)).toEqual(["hookd-data"]);
+  });
+
+  it("measures itself for five seconds, with a report that needs nothing else", async () => {
+    const place = await barePlace();
+    const { code, stdout, stderr } = await place.run([
+      ...BENCH,
+      ...["--webhooks", "10", "--quiet", "--json", "--report", "page.html"],
+    ]).ended;
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const [run] = (JSON.parse(stdout) as BenchResult).runs;
+    expect(run?.ledger).toMatchObject({ accepted: 1_200, delivered: 1_200, lost: 0, wrong: 0, unknown: 0 });
+    expect(statSync(join(place.directory, "page.html")).size).toBeGreaterThan(500_000);
+  });
+
+  it.each([
+    [["--version"], VERSION],
+    [["help"], "Webhook delivery that you run yourself"],
+    [["help", "bench"], "hookd bench --max"],
+    [["config", "print"], "listen:"],
+  ] as const)("answers %j", async (args, text) => {
+    const { code, stdout, stderr } = await (await barePlace()).run(args).ended;
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toContain(text);
+  });
+
+  it("gives V8 the settings that bin/hookd gives, and leaves NODE_OPTIONS to other programs", async () => {
+    const place = await barePlace();
+    writeFileSync(join(place.directory, "probe.cjs"), PROBE);
+    const probed = `--node-options=--require ./probe.cjs --trace-gc --trace-parallel-scavenge --no-incremental-marking`;
+    const { stdout } = await place.run([probed, "--version"], { NODE_OPTIONS: "--no-such-option" }).ended;
+    expect(stdout).toContain("execArgv --max-semi-space-size=8 ");
+    // Old objects are collected before there are twice as many as live; Node waits until there are four times as many.
+    const growth = [...stdout.matchAll(/Mark-Compact ([\d.]+) .*? -> ([\d.]+) /g)].map(
+      ([, before, after]) => Number(before) / Number(after),
+    );
+    expect(growth.length).toBeGreaterThan(5);
+    expect(Math.max(...growth.slice(1))).toBeLessThan(2.5);
+    // One line a scavenge, as one thread does it.
+    const scavenges = stdout.match(/ Scavenge /g)?.length ?? 0;
+    expect(stdout.match(/ scavenge\[/g)?.length).toBe(scavenges);
+    expect(scavenges).toBeGreaterThan(5);
+  });
+
+  it("holds no path of the machine that it was built on", async () => {
+    const bytes = readFileSync(await builtBinary());
+    expect(bytes.includes(join(ROOT, "src"))).toBe(false);
+    expect(bytes.includes(join(ROOT, "node_modules"))).toBe(false);
+    expect(bytes.includes(inject("binaryDirectory"))).toBe(false);
+  });
+});
