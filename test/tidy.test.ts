@@ -171,6 +171,14 @@ test("only lib knows how hookd was started: from its sources, or as one binary",
   expect(wrong).toEqual([]);
 });
 
+test("only store/sqlite/database.ts makes connections, with the native part that the binary brings along", () => {
+  const wrong = sources()
+    .filter((file) => file.path !== "store/sqlite/database.ts")
+    .filter((file) => /new Database\(/.test(stripComments(file.text)))
+    .map((file) => file.path);
+  expect(wrong).toEqual([]);
+});
+
 test("files hold one idea: none has more than 500 lines, no barrel, no default export, no left-over", () => {
   const wrong = sources().flatMap((file) => [
     ...(file.text.split("\n").length > 500 ? [`${file.path} has ${file.text.split("\n").length} lines`] : []),

@@ -3,7 +3,7 @@ import { getAsset, getRawAsset, isSea } from "node:sea";
 import { fileURLToPath } from "node:url";
 
 /**
- * hookd runs from its sources, or as one binary that carries all of it (docs/decisions/0012). What that changes is known
+ * hookd runs from its sources, or as one binary that carries all of it (docs/decisions/0014). What that changes is known
  * here, in thread.ts and in native-addon.ts, and nowhere else.
  */
 export const isBinary = isSea();

@@ -8,7 +8,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { barePlace, builtBinary, type Place, serving, start, unknownUser } from "../support/binary.ts";
 import { temporaryDirectory } from "../support/world.ts";
@@ -45,6 +45,7 @@ describe("the binary's native addon", { timeout: 180_000 }, () => {
 
   it.each<[string, (directory: string) => void]>([
     ["can be written by others", (directory) => own(directory, 0o777)],
+    ["everybody may rename", (directory) => chmodSync(dirname(directory), 0o777)],
     [
       "is no directory",
       (directory) => {

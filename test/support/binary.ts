@@ -72,7 +72,9 @@ export function serving(daemon: Running): Promise<string> {
   return until(
     "it serves",
     () => {
-      if (daemon.process.exitCode !== null) throw new Error(`hookd serve has ended:\n${daemon.stderr()}`);
+      const { exitCode, signalCode } = daemon.process;
+      if (exitCode !== null || signalCode !== null)
+        throw new Error(`hookd serve ended with ${exitCode ?? signalCode}:\n${daemon.stderr()}`);
       return /"address":"(http:[^"]+)".*"msg":"hookd is ready"/.exec(daemon.stderr())?.[1];
     },
     60_000,

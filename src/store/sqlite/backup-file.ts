@@ -1,5 +1,6 @@
 import Database from "better-sqlite3";
 import { timeOfSeq } from "../../domain/ids.ts";
+import { connect } from "./database.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { lastSeq } from "./recovery.ts";
 
@@ -25,7 +26,7 @@ const WATERMARK = "careful_clock";
 export function inspectBackup(path: string): BackupFacts {
   let db: Database.Database | null = null;
   try {
-    db = new Database(path, { readonly: true, fileMustExist: true });
+    db = connect(path, { readonly: true, fileMustExist: true });
     assertOurs(db, path);
     const fault = String(db.pragma("integrity_check(1)", { simple: true }));
     if (fault !== "ok") throw new Error(`${path} is damaged: ${fault.split("\n", 1)[0]}`);
@@ -40,7 +41,7 @@ export function inspectBackup(path: string): BackupFacts {
 
 /** The next hookd that opens it takes events and sends nothing, until somebody resumes it. */
 export function markRestored(path: string, at: number): void {
-  const db = new Database(path, { fileMustExist: true });
+  const db = connect(path, { fileMustExist: true });
   try {
     const pause = JSON.stringify({ reason: "restored", since: at });
     db.prepare("insert or replace into setting values (?, ?)").run(PAUSED, pause);
@@ -53,7 +54,7 @@ export function markRestored(path: string, at: number): void {
 export function isInUse(path: string): boolean {
   let db: Database.Database | null = null;
   try {
-    db = new Database(path, { fileMustExist: true, timeout: 0 });
+    db = connect(path, { fileMustExist: true, timeout: 0 });
     db.pragma("locking_mode = EXCLUSIVE");
     db.exec("begin exclusive; rollback");
     db.pragma("wal_checkpoint(TRUNCATE)");

@@ -1,11 +1,10 @@
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import Database from "better-sqlite3";
 import { Problem } from "../../domain/problem.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { BackupOptions } from "../port.ts";
-import { type Db, isDiskFull } from "./database.ts";
+import { connect, type Db, isDiskFull } from "./database.ts";
 
 /** A step is to hold up a commit for no longer; its pages follow from how long the last ones took. */
 const STEP_MS = 3;
@@ -116,7 +115,7 @@ function fitted(pages: number, tookMs: number): number {
  * last step (60-110 ms instead of 20-30).
  */
 function makeEmpty(draft: string, pageBytes: number): void {
-  const copy = new Database(draft);
+  const copy = connect(draft);
   try {
     copy.pragma(`page_size = ${pageBytes}`);
     copy.pragma("journal_mode = MEMORY");

@@ -15,6 +15,12 @@ const CHECKPOINT_PAGES = 400;
 /** Holds the pages that the fold writes into: one a webhook that has traffic, 2,000 of them. */
 const CACHE_KIB = 32_768;
 
+/** A connection as it comes: every one, since the single binary brings the native part along. */
+export function connect(path: string, options: Database.Options = {}): Db {
+  // Its types know of a path only; the addon itself is taken as well.
+  return new Database(path, { ...options, nativeBinding: sqliteAddon() as string | undefined });
+}
+
 /**
  * Opens hookd's database: one connection, exclusive, WAL. A commit is durable once `LogSync` says so. Exclusive mode
  * keeps a second process out, and keeps SQLite from mapping a `-shm` file, which dies with SIGBUS on a full disk.
@@ -22,8 +28,7 @@ const CACHE_KIB = 32_768;
 export function openDatabase(path: string): Db {
   let db: Db;
   try {
-    // Its types know of a path only; the addon itself is taken as well.
-    db = new Database(path, { timeout: 0, nativeBinding: sqliteAddon() as string | undefined });
+    db = connect(path, { timeout: 0 });
   } catch (error) {
     throw unreadable(path, error);
   }
@@ -49,7 +54,7 @@ export function openDatabase(path: string): Db {
 
 /** The SQLite that hookd brings along. Throws where its native part cannot be loaded. */
 export function sqliteVersion(): { version: string; versionMin: string; isEnough: boolean } {
-  const db = new Database(":memory:");
+  const db = connect(":memory:");
   try {
     const version = versionOf(db);
     const isEnough = compareVersions(version, SQLITE_VERSION_MIN) >= 0;
