@@ -32,6 +32,8 @@ export interface ApiAnswer<T> {
   /** As it came. */
   readonly text: string;
   readonly body: T;
+  /** What it asked to wait, in seconds: an answer to a batch may take some items and refuse others for now. */
+  readonly retryAfterSeconds: number | null;
 }
 
 export interface Client {
@@ -87,7 +89,8 @@ export function createClient(options: ClientOptions, terminal: Terminal): Client
     const body = parseJson(text);
     if (!response.ok) throw refused(response, body, server);
     if (body === undefined && text !== "") throw noHookd(server, response.status);
-    return { status: response.status, text, body: body as T };
+    const retryAfterSeconds = retryAfterOf(response);
+    return { status: response.status, text, body: body as T, retryAfterSeconds };
   }
 
   return { isJson: options.json === true, isCurl: options.curl === true, call };
@@ -195,7 +198,17 @@ interface ProblemBody {
 function refused(response: Response, body: unknown, server: URL): Failure {
   if (!isProblem(body)) return noHookd(server, response.status);
   const detail = body.detail ?? body.title ?? "refused";
-  return new Failure(`${detail} (${response.status} ${body.code})`, { hint: hintFor(response, body) });
+  return new Failure(`${detail} (${response.status} ${body.code})`, {
+    hint: hintFor(response, body),
+    code: body.code,
+    retryAfterSeconds: retryAfterOf(response),
+  });
+}
+
+/** hookd gives whole seconds. */
+function retryAfterOf(response: Response): number | null {
+  const text = response.headers.get("retry-after") ?? "";
+  return /^\d{1,9}$/.test(text) ? Number(text) : null;
 }
 
 function isProblem(body: unknown): body is ProblemBody {
@@ -218,7 +231,7 @@ function hintFor(response: Response, problem: ProblemBody): string | null {
   if (problem.code === "webhook_exists" && problem.webhook_id !== undefined) {
     return `change it with \`hookd webhooks update ${problem.webhook_id}\`, or replace it with --replace`;
   }
-  const retryAfter = response.headers.get("retry-after");
+  const retryAfter = retryAfterOf(response);
   return retryAfter === null ? null : `try again in ${retryAfter} s`;
 }
 

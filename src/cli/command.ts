@@ -29,18 +29,22 @@ const CLIENT_OPTIONS = "Options of every client command:";
 /** Each of the commands talks to the daemon. Called last, so that help shows each one's own options first. */
 export function addClientOptions(group: Pick<Command, "commands">): void {
   for (const command of group.commands) {
-    command
-      .optionsGroup(CLIENT_OPTIONS)
-      .option("--server <url>", "the daemon's address (HOOKD_SERVER; http://127.0.0.1:8420)")
-      .option("--key <key>", "API key (HOOKD_API_KEY; better than the option, which others may see in ps)")
-      .option(
-        "--data-dir <dir>",
-        `data directory whose admin.key to use (HOOKD_DATA_DIR; ${DEFAULT_DATA_DIR})`,
-      )
+    addServerOptions(command.optionsGroup(CLIENT_OPTIONS))
       .option("--json", "print what the API said")
       .option("--curl", "print the request as a curl command instead of sending it")
       .addHelpOption(new Option("-h, --help", "display help for command").helpGroup(CLIENT_OPTIONS));
   }
+}
+
+/** Which daemon, and with which key. */
+export function addServerOptions(command: Command): Command {
+  return command
+    .option("--server <url>", "the daemon's address (HOOKD_SERVER; http://127.0.0.1:8420)")
+    .option("--key <key>", "API key (HOOKD_API_KEY; better than the option, which others may see in ps)")
+    .option(
+      "--data-dir <dir>",
+      `data directory whose admin.key to use (HOOKD_DATA_DIR; ${DEFAULT_DATA_DIR})`,
+    );
 }
 
 /** A group of commands: `webhooks`, `dlq`. Alone it shows its help. */

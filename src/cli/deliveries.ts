@@ -3,6 +3,7 @@ import type { DeliveryBody } from "./api-types.ts";
 import { addBulkOptions, type BulkOptions, replayMany } from "./bulk.ts";
 import { segment } from "./client.ts";
 import { addClientOptions, addCommand, addGroup, type ClientCall, runClient } from "./command.ts";
+import { addExplainCommand } from "./explain.ts";
 import { Failure } from "./failure.ts";
 import { addFilterOptions, type FilterOptions, filterOf } from "./filters.ts";
 import { followDeliveries, outcomeOf } from "./follow.ts";
@@ -46,6 +47,8 @@ export function addDeliveryCommands(program: Command): void {
       else printDelivery(terminal, answer.body);
     }),
   );
+
+  addExplainCommand(group);
 
   addCommand(group, "retry <id>", "Try a delivery now; a dead one starts over", [
     `hookd deliveries retry ${ID} --wait`,

@@ -1,14 +1,28 @@
+interface FailureOptions {
+  readonly hint?: string | null;
+  readonly exitCode?: 1 | 2;
+  readonly code?: string;
+  readonly retryAfterSeconds?: number | null;
+  readonly cause?: unknown;
+}
+
 /** What a command ends with instead of its result: said on stderr, with what to do next. */
 export class Failure extends Error {
   /** 1: it failed. 2: it was asked wrongly. */
   readonly exitCode: 1 | 2;
   readonly hint: string | null;
+  /** The API's `code` where it was the API that refused: docs/ERRORS.md lists them. */
+  readonly code: string | null;
+  /** What the API asked to wait, in seconds. */
+  readonly retryAfterSeconds: number | null;
 
-  constructor(message: string, options: { hint?: string | null; exitCode?: 1 | 2; cause?: unknown } = {}) {
+  constructor(message: string, options: FailureOptions = {}) {
     super(message, options.cause === undefined ? {} : { cause: options.cause });
     this.name = "Failure";
     this.exitCode = options.exitCode ?? 1;
     this.hint = options.hint ?? null;
+    this.code = options.code ?? null;
+    this.retryAfterSeconds = options.retryAfterSeconds ?? null;
   }
 }
 

@@ -24,6 +24,11 @@ export function formatAgo(time: string | null | undefined, now: number): string 
   return at > now ? `in ${formatSpan(at - now)}` : `${formatSpan(now - at)} ago`;
 }
 
+/** A time both ways: `12s ago (2026-11-22T08:00:00.000Z)`; as it is where it is no time. */
+export function formatTime(time: string, now: number): string {
+  return Number.isNaN(Date.parse(time)) ? time : `${formatAgo(time, now)} (${time})`;
+}
+
 /** `1 delivery`, `2 deliveries`. */
 export function plural(count: number, one: string, many: string = `${one}s`): string {
   return `${count} ${count === 1 ? one : many}`;
