@@ -1,5 +1,7 @@
 import { InvalidArgumentError } from "commander";
 import { type RetrySpec, retrySpecOf } from "../config/retry-schedule.ts";
+import { parseSecret } from "../domain/secret.ts";
+import type { SigningKey } from "../domain/sign.ts";
 import { parseDuration } from "../lib/units.ts";
 
 /** Readers of option values: each throws commander's InvalidArgumentError, which ends the command with exit code 2. */
@@ -98,6 +100,18 @@ export function shareOption(text: string): number {
     throw new InvalidArgumentError("Expected a share like 20% or 100%.");
   }
   return share;
+}
+
+/** A signing secret in both of its forms. Its text stays out of the errors. */
+export function secretKey(text: string): SigningKey {
+  const bytes = parseSecret(text);
+  if (bytes !== null) return { text, bytes };
+  const why = text.startsWith("whsec_")
+    ? "what follows whsec_ is not the padded base64 of 24-64 bytes: is it cut, or is there something around it?"
+    : "it does not begin with whsec_";
+  throw new InvalidArgumentError(
+    `This is no secret of hookd's: ${why} Expected whsec_ and the base64 of 24-64 bytes.`,
+  );
 }
 
 function pair(text: string, separator: string, expected: string): Record<string, string> {
