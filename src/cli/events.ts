@@ -1,4 +1,3 @@
-import { createReadStream } from "node:fs";
 import type { Command } from "commander";
 import type { AcceptedBody } from "./api-types.ts";
 import { segment } from "./client.ts";
@@ -6,52 +5,108 @@ import { addClientOptions, addCommand, addGroup, type ClientCall, runClient } fr
 import { Failure, messageOf } from "./failure.ts";
 import { followDeliveries } from "./follow.ts";
 import { plural } from "./format.ts";
-import { durationOption } from "./options.ts";
+import { readInput } from "./input.ts";
+import { durationOption, wholeNumber } from "./options.ts";
+import { sendFile } from "./send-file.ts";
 
 interface SendOptions {
+  readonly event?: string;
+  readonly payload?: string;
+  readonly file?: string;
+  readonly batch?: number;
   readonly wait?: boolean;
   readonly timeout?: number;
   readonly uid?: string;
   readonly user?: string;
-  readonly contentType: string;
+  readonly contentType?: string;
 }
 
+type SendCall = ClientCall<[string | undefined, string | undefined], SendOptions>;
+
 const WAIT_MS = 60_000;
+const CONTENT_TYPE = "application/json";
 /** The largest `limits.payload_bytes` there can be: more is refused anyway, and need not be read. */
 const PAYLOAD_BYTES_MAX = 16 * 1024 * 1024;
+/** hookd takes 1,000; half of that keeps the answers small, and is as fast. */
+const BATCH_ITEMS = 500;
+const BATCH_ITEMS_MAX = 1_000;
 
 export function addEventCommands(program: Command): void {
   const group = addGroup(program, "events", "Publish events", [
     `hookd events send user.created '{"id": 1}' --wait`,
   ]).alias("event");
 
-  addCommand(group, "send", "Publish an event, byte for byte as it is given", [
-    `hookd events send user.created '{"id": 1}' --wait`,
-    "hookd events send invoice.paid @invoice.json --user acme --uid inv_2026_0042",
-    "echo hello | hookd events send greeting - --content-type text/plain",
-  ])
+  addCommand(
+    group,
+    "send",
+    "Publish an event, byte for byte as it is given, or many from a file: text, @file, or - for what is piped in",
+    [
+      `hookd events send user.created '{"id": 1}' --wait`,
+      "hookd events send --event invoice.paid --payload @invoice.json --user acme --uid inv_2026_0042",
+      "echo hello | hookd events send greeting - --content-type text/plain",
+      "hookd events send --file events.ndjson",
+      "hookd events send --file payloads.ndjson --event user.created --user acme",
+    ],
+  )
+    .summary("Publish an event, or many from a file")
     .alias("publish")
-    .argument("<event>", "name of the event, like user.created")
-    .argument("<payload>", "the payload, @file, or - for what is piped in")
-    .option("--wait", "wait for the outcome; exits 0 only when all is delivered")
-    .option("--timeout <duration>", "how long to wait (60s)", durationOption)
+    .argument("[event]", "name of the event, like user.created")
+    .argument("[payload]", "the payload, @file, or - for what is piped in")
+    .option("--event <event>", "name of the event, instead of the first argument")
+    .option("--payload <payload>", "the payload, @file or -, instead of the last argument")
     .option("--uid <uid>", "the event's own id: sent twice it is still one event")
     .option("--user <user>", "whose event (default: the key's user); * with an admin key is everyone's")
-    .option("--content-type <type>", "of the payload", "application/json")
-    .action(runClient<[string, string], SendOptions>(send));
+    .option("--content-type <type>", `of the payload (${CONTENT_TYPE})`)
+    .option("--wait", "wait for the outcome; exits 0 only when all is delivered")
+    .option(
+      "--timeout <duration>",
+      "how long to wait, or to send again what is refused for now (60s)",
+      durationOption,
+    )
+    .option(
+      "--file <file>",
+      "many events, one a line as JSON: {event_id, payload, event_uid?, user_id?}; with --event each line is a payload",
+    )
+    .option(
+      "--batch <count>",
+      `with --file: events of a request (${BATCH_ITEMS})`,
+      wholeNumber(1, BATCH_ITEMS_MAX),
+    )
+    .action(runClient<[string | undefined, string | undefined], SendOptions>(send));
   addClientOptions(group);
 }
 
-async function send(call: ClientCall<[string, string], SendOptions>): Promise<void> {
-  const { client, terminal, args, options } = call;
-  const [event, payload] = args;
-  const bytes = await payloadOf(payload);
-  if (/^application\/json\b/i.test(options.contentType)) checkJson(bytes);
+async function send(call: SendCall): Promise<void> {
+  const { file } = call.options;
+  if (file !== undefined) return sendMany(call, file);
+  if (call.options.batch !== undefined) throw usage("--batch goes with --file");
+  const [event, payload] = eventAndPayload(call);
+  await sendOne(call, event, payload);
+}
+
+/** From arguments or options; with --event the only argument is the payload. */
+function eventAndPayload({ args, options }: SendCall): readonly [string, string] {
+  const given = args.filter((argument) => argument !== undefined);
+  const event = options.event ?? given.shift();
+  const payload = options.payload ?? given.shift();
+  if (given.length > 0) {
+    throw usage("the event and its payload are given twice: as arguments and as options");
+  }
+  if (event === undefined) throw usage("nothing says which event");
+  if (payload === undefined) throw usage("nothing says what the payload is");
+  return [event, payload];
+}
+
+async function sendOne(call: SendCall, event: string, payload: string): Promise<void> {
+  const { client, terminal, options } = call;
+  const { contentType = CONTENT_TYPE } = options;
+  const bytes = await readInput(payload, "the payload", PAYLOAD_BYTES_MAX);
+  if (/^application\/json\b/i.test(contentType)) checkJson(bytes);
   const answer = await client.call<AcceptedBody>({
     method: "POST",
     path: `/publish/${segment(event)}`,
     query: { user_id: options.user },
-    contentType: options.contentType,
+    contentType,
     bytes,
     ...(options.uid === undefined ? {} : { headers: { "idempotency-key": options.uid } }),
   });
@@ -68,51 +123,69 @@ async function send(call: ClientCall<[string, string], SendOptions>): Promise<vo
   if (accepted.fan_out !== undefined) {
     terminal.note(`The broadcast's deliveries are being made: hookd jobs get ${accepted.fan_out} --wait`);
   }
-  if (accepted.delivery_count === 0 && accepted.fan_out === undefined) return sayUnmatched(call);
+  if (accepted.delivery_count === 0 && accepted.fan_out === undefined) return sayUnmatched(call, event);
   if (options.wait !== true) return;
   const followed = accepted.deliveries.map(({ id }) => id);
   if (followed.length < accepted.delivery_count) terminal.note(`Waiting for the first ${followed.length}.`);
   if (!(await followDeliveries(call, followed, options.timeout ?? WAIT_MS))) process.exitCode = 1;
 }
 
-function sayUnmatched({ terminal, args, options }: ClientCall<[string, string], SendOptions>): void {
+function sayUnmatched({ terminal, options }: SendCall, event: string): void {
   const user = options.user === undefined ? "" : ` --user ${options.user}`;
   terminal.note(
-    `No webhook is registered for ${args[0]}, so there is nothing to deliver.\n` +
-      `Register one: hookd webhooks add --event ${args[0]} --url https://...${user}`,
+    `No webhook is registered for ${event}, so there is nothing to deliver.\n` +
+      `Register one: hookd webhooks add --event ${event} --url https://...${user}`,
     "yellow",
   );
   if (options.wait === true) process.exitCode = 1;
 }
 
-async function payloadOf(text: string): Promise<Uint8Array<ArrayBuffer>> {
-  if (text === "-") return readAll(process.stdin, "what is piped in");
-  if (!text.startsWith("@")) return new Uint8Array(Buffer.from(text));
-  return readAll(createReadStream(text.slice(1)), text.slice(1));
+async function sendMany(call: SendCall, file: string): Promise<void> {
+  const { client, terminal, args, options } = call;
+  const { event, user } = options;
+  const single = [
+    ...(args[0] === undefined ? [] : ["an event as argument"]),
+    ...(options.payload === undefined ? [] : ["--payload"]),
+    ...(options.uid === undefined ? [] : ["--uid"]),
+    ...(options.contentType === undefined ? [] : ["--content-type"]),
+    ...(options.wait === true ? ["--wait"] : []),
+  ];
+  if (single.length > 0) throw usage(`--file does not go with ${single.join(", ")}: those are of one event`);
+  if (event === undefined && user !== undefined) {
+    throw usage("--user with --file needs --event: otherwise each line names its own user_id");
+  }
+  const wrap = event === undefined ? (line: Buffer) => line : wrapPayload(event, user);
+  const isComplete = await sendFile(
+    { client, terminal },
+    { file, wrap, batchItems: options.batch ?? BATCH_ITEMS, patienceMs: options.timeout ?? WAIT_MS },
+  );
+  if (!isComplete) process.exitCode = 1;
 }
 
-async function readAll(stream: AsyncIterable<Buffer>, name: string): Promise<Uint8Array<ArrayBuffer>> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
+/** An event round a payload, which stays as it is written. What is no JSON could be more than a payload. */
+function wrapPayload(event: string, user: string | undefined): (line: Buffer) => Buffer | null {
+  const owner = user === undefined ? "" : `"user_id":${JSON.stringify(user)},`;
+  const head = Buffer.from(`{"event_id":${JSON.stringify(event)},${owner}"payload":`);
+  const tail = Buffer.from("}");
+  return (line) => (isJson(line) ? Buffer.concat([head, line, tail]) : null);
+}
+
+function isJson(bytes: Uint8Array): boolean {
   try {
-    for await (const chunk of stream) {
-      bytes += chunk.length;
-      if (bytes > PAYLOAD_BYTES_MAX)
-        throw new Error(`more than ${PAYLOAD_BYTES_MAX} bytes, which no event may have`);
-      chunks.push(chunk);
-    }
-  } catch (error) {
-    throw new Failure(`the payload cannot be read: ${name}: ${messageOf(error)}`, {
-      exitCode: 2,
-      cause: error,
-    });
+    parseJson(bytes);
+    return true;
+  } catch {
+    return false;
   }
-  return new Uint8Array(Buffer.concat(chunks));
+}
+
+function parseJson(bytes: Uint8Array): void {
+  JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
 }
 
 function checkJson(bytes: Uint8Array): void {
   try {
-    JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    parseJson(bytes);
   } catch (error) {
     throw new Failure(`the payload is not JSON: ${messageOf(error)}`, {
       exitCode: 2,
@@ -120,4 +193,11 @@ function checkJson(bytes: Uint8Array): void {
       cause: error,
     });
   }
+}
+
+function usage(message: string): Failure {
+  return new Failure(message, {
+    exitCode: 2,
+    hint: `for example: hookd events send user.created '{"id": 1}', or: hookd events send --file events.ndjson`,
+  });
 }
