@@ -1,69 +1,170 @@
 import { type Command, InvalidArgumentError } from "commander";
-import { parseSecret } from "../domain/secret.ts";
 import type { SigningKey } from "../domain/sign.ts";
-import { addCommand, type Call, run } from "./command.ts";
+import { createClient } from "./client.ts";
+import { addCommand, addServerOptions, type Call, run } from "./command.ts";
 import { Failure, messageOf } from "./failure.ts";
-import { shareOption, wholeNumber } from "./options.ts";
-import type { ReceivedDelivery, Receiver, ReceiverOptions } from "./receiver.ts";
-import type { Colour, Terminal } from "./terminal.ts";
+import { printReceived } from "./listen-output.ts";
+import { durationOption, listOption, secretKey, shareOption, wholeNumber } from "./options.ts";
+import type { Receiver } from "./receiver.ts";
+import { createRegistrations, type Registrations } from "./registrations.ts";
+import type { Terminal } from "./terminal.ts";
 
 interface ListenOptions {
   readonly port: number;
   readonly host: string;
   readonly secret?: readonly SigningKey[];
+  readonly status: number;
   readonly fail: number;
+  readonly delay: number;
+  readonly forward?: URL;
+  readonly register?: readonly string[];
+  readonly user?: string;
+  readonly server?: string;
+  readonly key?: string;
+  readonly dataDir?: string;
   readonly json?: boolean;
 }
 
 const PORT = 9000;
-/** Of a body, in characters: what fits beside the rest of the line. */
-const EXCERPT_MAX = 200;
 
 export function addListenCommand(program: Command): void {
-  addCommand(program, "listen", "Receive webhooks here: verify, answer and print them", [
+  const command = addCommand(program, "listen", "Receive webhooks here: verify, answer and print them", [
     "hookd listen --port 9000 --secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "hookd listen --port 9001 --fail 20%",
+    "hookd listen --register user.created,invoice.paid",
+    "hookd listen --register 'order.*' --forward http://127.0.0.1:3000/hooks",
+    "hookd listen --port 9002 --status 503 --delay 2s",
   ])
     .option("--port <port>", "port to listen on; 0: any free one", wholeNumber(0, 65_535), PORT)
     .option("--host <host>", "address to listen on", "127.0.0.1")
     .option("--secret <secret>", "whsec_...; several times during a rotation", secretOption)
-    .option("--fail <share>", "share of deliveries to answer with 500, like 20%", shareOption, 0)
+    .option("--status <code>", "what to answer, 200 to 599", wholeNumber(200, 599), 200)
+    .option("--fail <share>", "share of deliveries to answer with 500 instead, like 20%", shareOption, 0)
+    .option("--delay <duration>", "how long each answer takes, like 2s", durationOption, 0)
+    .option("--forward <url>", "hand them on to this URL, and answer what it answers", urlOption)
     .option("--json", "print a JSON object per delivery")
-    .action(run<[], ListenOptions>(listen));
+    .optionsGroup("Options for webhooks that live as long as this command:")
+    .option(
+      "--register <events>",
+      "register for these events (order.*, * too) with a hookd that runs with --dev; with commas, or several times",
+      listOption,
+    )
+    .option("--user <user>", "whose webhooks; default: the key's user");
+  addServerOptions(command).action(run<[], ListenOptions>(listen));
 }
 
 async function listen({ options, terminal }: Call<[], ListenOptions>): Promise<void> {
-  const { startReceiver } = await import("./receiver.ts");
-  const receiver = await start(startReceiver, {
-    host: options.host,
-    port: options.port,
-    keys: options.secret ?? [],
-    failShare: options.fail,
-    now: Date.now,
-    onDelivery(delivery) {
-      if (options.json === true) terminal.json(JSON.stringify(jsonOf(delivery)));
-      else printDelivery(terminal, delivery);
+  // Listened for from the first moment: what is registered by then is to be removed.
+  const stopped = stopSignal(terminal);
+  const events = [...new Set(options.register ?? [])];
+  const registrations = events.length === 0 ? null : registrationsOf(options, terminal);
+  const keys = Promise.withResolvers<readonly SigningKey[]>();
+  // Whoever waits for them hears of a failure; that nobody waits is no failure.
+  keys.promise.catch(() => {});
+  const receiver = await start(options, terminal, keys.promise);
+  try {
+    terminal.note(`Listening on ${receiver.url} (${checksText(options)}). Ctrl-C ends it.`);
+    const made = registrations === null ? [] : await register(registrations, receiver.url, events, stopped);
+    keys.resolve([...(options.secret ?? []), ...made]);
+    await stopped.promise;
+  } catch (error) {
+    keys.reject(error);
+    throw error;
+  } finally {
+    // First these, while what is in flight is still answered.
+    if (registrations !== null && !(await registrations.removeAll())) process.exitCode = 1;
+    await receiver.stop();
+  }
+}
+
+function registrationsOf(options: ListenOptions, terminal: Terminal): Registrations {
+  const { server, key, dataDir, user, secret } = options;
+  const client = createClient(
+    {
+      ...(server === undefined ? {} : { server }),
+      ...(key === undefined ? {} : { key }),
+      ...(dataDir === undefined ? {} : { dataDir }),
     },
-  });
-  const checks =
-    options.secret === undefined ? "signatures are not checked: no --secret" : "checking signatures";
-  terminal.note(`Listening on ${receiver.url} (${checks}). Ctrl-C ends it.`);
-  await new Promise<void>((resolve) => {
-    process.once("SIGINT", () => {
-      process.exitCode = 130;
-      resolve();
+    terminal,
+  );
+  return createRegistrations(client, terminal, { userId: user, secret: secret?.[0]?.text });
+}
+
+async function register(
+  registrations: Registrations,
+  url: string,
+  events: readonly string[],
+  stopped: StopSignal,
+): Promise<SigningKey[]> {
+  const keys: SigningKey[] = [];
+  for (const event of events) {
+    if (stopped.isAsked()) break;
+    keys.push(await registrations.add(event, url));
+  }
+  return keys;
+}
+
+function checksText({ secret, register: events }: ListenOptions): string {
+  if (events !== undefined) return "checking signatures of what it registers";
+  return secret === undefined ? "signatures are not checked: no --secret" : "checking signatures";
+}
+
+interface StopSignal {
+  readonly promise: Promise<void>;
+  isAsked(): boolean;
+}
+
+/**
+ * Ctrl-C, SIGTERM, a closed terminal, or a reader of the pipe who has gone: what was registered is removed all the same.
+ * A second signal ends the process at once.
+ */
+function stopSignal(terminal: Terminal): StopSignal {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let isAsked = false;
+  const stop = () => {
+    isAsked = true;
+    resolve();
+  };
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => {
+      if (isAsked) {
+        terminal.note(
+          "Ending at once: what was registered may still be there (hookd webhooks list).",
+          "yellow",
+        );
+        process.exit(130);
+      }
+      if (signal === "SIGINT") process.exitCode = 130;
+      stop();
     });
-    process.once("SIGTERM", resolve);
-  });
-  await receiver.stop();
+  }
+  for (const stream of [process.stdout, process.stderr]) {
+    // Elsewhere a broken pipe ends the process on the spot.
+    stream.removeAllListeners("error");
+    stream.on("error", stop);
+  }
+  return { promise, isAsked: () => isAsked };
 }
 
 async function start(
-  startReceiver: (options: ReceiverOptions) => Promise<Receiver>,
-  options: ReceiverOptions,
+  options: ListenOptions,
+  terminal: Terminal,
+  keys: Promise<readonly SigningKey[]>,
 ): Promise<Receiver> {
+  const { startReceiver } = await import("./receiver.ts");
+  const { createForwarder } = await import("./forward.ts");
   try {
-    return await startReceiver(options);
+    return await startReceiver({
+      host: options.host,
+      port: options.port,
+      keys,
+      status: options.status,
+      failShare: options.fail,
+      delayMs: options.delay,
+      forward: options.forward === undefined ? null : createForwarder(options.forward),
+      now: Date.now,
+      onDelivery: (delivery) => printReceived(terminal, delivery, options.json === true),
+    });
   } catch (error) {
     throw new Failure(`cannot listen on ${options.host}:${options.port}: ${messageOf(error)}`, {
       hint: "is something else listening there? choose another with --port",
@@ -72,52 +173,11 @@ async function start(
   }
 }
 
-function printDelivery(terminal: Terminal, delivery: ReceivedDelivery): void {
-  const { verdict, status } = delivery;
-  const signature =
-    verdict.kind === "refused" ? verdict.reason : verdict.kind === "unchecked" ? "not checked" : "verified";
-  const colours: Record<typeof verdict.kind, Colour> = {
-    verified: "green",
-    refused: "red",
-    unchecked: "yellow",
-  };
-  const text = delivery.body.toString("utf8");
-  terminal.cells(
-    [
-      { text: new Date(delivery.at).toISOString() },
-      { text: String(status), colour: status === 200 ? "green" : "red" },
-      { text: delivery.eventId ?? "-" },
-      { text: delivery.eventUid ?? "-" },
-      { text: delivery.webhookId ?? "-" },
-      { text: `attempt ${delivery.attempt ?? "-"}` },
-      { text: signature, colour: colours[verdict.kind] },
-      { text: text.length > EXCERPT_MAX ? `${text.slice(0, EXCERPT_MAX)}...` : text, colour: "dim" },
-    ],
-    terminal.isTable ? "  " : "\t",
-  );
-}
-
-function jsonOf(delivery: ReceivedDelivery) {
-  const text = delivery.body.toString("utf8");
-  const isText = Buffer.from(text).equals(delivery.body);
-  return {
-    at: new Date(delivery.at).toISOString(),
-    status: delivery.status,
-    event_id: delivery.eventId,
-    event_uid: delivery.eventUid,
-    webhook_id: delivery.webhookId,
-    attempt: delivery.attempt === null ? null : Number(delivery.attempt),
-    signature: delivery.verdict.kind,
-    reason: delivery.verdict.kind === "refused" ? delivery.verdict.reason : null,
-    content_type: delivery.contentType,
-    body: isText ? text : delivery.body.toString("base64"),
-    body_encoding: isText ? "utf8" : "base64",
-  };
-}
-
 function secretOption(text: string, before: readonly SigningKey[] = []): readonly SigningKey[] {
-  const bytes = parseSecret(text);
-  // The value itself stays out of the message.
-  if (bytes === null) throw new InvalidArgumentError("Expected whsec_ and the base64 of 24-64 bytes.");
-  return [...before, { text, bytes }];
+  return [...before, secretKey(text)];
+}
+
+function urlOption(text: string): URL {
+  if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return new URL(text);
+  throw new InvalidArgumentError("Expected a URL like http://127.0.0.1:3000/hooks.");
 }

@@ -1,15 +1,23 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type SigningKey, verifyLegacy, verifyStandard } from "../domain/sign.ts";
+import type { ForwardAnswer, Forwarder } from "./forward.ts";
 
 export interface ReceiverOptions {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
-  /** Of any of these keys; none: nothing is verified. */
-  readonly keys: readonly SigningKey[];
-  /** Of the deliveries with a good signature, the share that is answered 500: 0 to 1. */
+  /** Of any of these keys; none: nothing is verified. Requests wait for keys that are yet to come. */
+  readonly keys: readonly SigningKey[] | Promise<readonly SigningKey[]>;
+  /** What a delivery with a good signature is answered: 200 to 599. */
+  readonly status: number;
+  /** Of those deliveries, the share that is answered 500 instead: 0 to 1. */
   readonly failShare: number;
+  /** How long every answer takes. */
+  readonly delayMs: number;
+  /** Answers in place of `status`; what is refused, or is to fail, does not get there. */
+  readonly forward: Forwarder | null;
   /** Wall clock, epoch ms. */
   readonly now: () => number;
   readonly onDelivery: (delivery: ReceivedDelivery) => void;
@@ -26,6 +34,10 @@ export interface ReceivedDelivery {
   readonly verdict: SignatureVerdict;
   /** What it was answered. */
   readonly status: number;
+  /** Why a forwarded one got no answer; null otherwise. */
+  readonly forwardError: string | null;
+  /** The sender hung up before it was answered. */
+  readonly isGone: boolean;
   readonly contentType: string | null;
   readonly body: Buffer;
 }
@@ -36,6 +48,7 @@ export type SignatureVerdict =
   | { readonly kind: "refused"; readonly reason: string };
 
 export interface Receiver {
+  /** Where senders on this machine reach it. */
   readonly url: string;
   stop(): Promise<void>;
 }
@@ -44,9 +57,12 @@ export interface Receiver {
 const BODY_BYTES_MAX = 1024 * 1024;
 /** Longer than senders keep idle connections, so that it is not the receiver that closes one under a request. */
 const KEEP_ALIVE_MS = 75_000;
+/** With their bodies in memory while they are delayed or forwarded: 512 MiB at the very most. */
+const CONNECTIONS_MAX = 512;
 
 /** Starts a receiver of webhooks that verifies what it gets. Rejects where it cannot listen. */
 export async function startReceiver(options: ReceiverOptions): Promise<Receiver> {
+  const stopping = new AbortController();
   let failed = 0;
   let good = 0;
 
@@ -59,54 +75,82 @@ export async function startReceiver(options: ReceiverOptions): Promise<Receiver>
     return true;
   }
 
+  async function reply(request: IncomingMessage, body: Buffer, verdict: SignatureVerdict): Promise<Reply> {
+    if (verdict.kind === "refused") return textReply(401, `signature refused: ${verdict.reason}`);
+    if (isFailing()) return textReply(500, "--fail");
+    if (options.forward === null) return textReply(options.status, "ok");
+    return options.forward.send(request, body);
+  }
+
   async function receive(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (request.method !== "POST") return answer(response, 405, "hookd listen takes POST requests");
+    if (request.method !== "POST")
+      return answer(response, textReply(405, "hookd listen takes POST requests"));
     const body = await readBody(request);
     if (body === null) {
       // The rest of the body is not read, so the connection is of no more use.
       response.setHeader("connection", "close");
-      return answer(response, 413, `the body has more than ${BODY_BYTES_MAX} bytes`);
+      return answer(response, textReply(413, `the body has more than ${BODY_BYTES_MAX} bytes`));
     }
-    const verdict = verify(options, request, body);
-    const isRefused = verdict.kind === "refused";
-    const status = isRefused ? 401 : isFailing() ? 500 : 200;
+    const at = options.now();
+    const verdict = verify(await options.keys, at, request, body);
+    if (options.delayMs > 0) await sleep(options.delayMs, undefined, { signal: stopping.signal });
+    const { status, headers, bytes, error } = await reply(request, body, verdict);
     options.onDelivery({
-      at: options.now(),
+      at,
       eventUid: header(request, "webhook-id"),
       eventId: header(request, "hookd-event-id"),
       webhookId: header(request, "hookd-webhook-id"),
       attempt: header(request, "hookd-attempt"),
       verdict,
       status,
+      forwardError: error,
+      isGone: response.destroyed,
       contentType: header(request, "content-type"),
       body,
     });
-    answer(
-      response,
-      status,
-      isRefused ? `signature refused: ${verdict.reason}` : status === 500 ? "--fail" : "ok",
-    );
+    answer(response, { status, headers, bytes, error });
   }
 
   const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) => {
-    // A sender that hangs up mid-body ends here; there is nobody left to tell.
+    // A sender that hangs up mid-body ends here, and so does a stop; there is nobody left to tell.
     receive(request, response).catch(() => response.destroy());
   });
+  server.maxConnections = CONNECTIONS_MAX;
   await listening(server, options);
-  const { address, family, port } = server.address() as AddressInfo;
   return {
-    url: `http://${family === "IPv6" ? `[${address}]` : address}:${port}/`,
+    url: urlOf(server.address() as AddressInfo),
     stop: () =>
       new Promise((resolve) => {
+        stopping.abort();
+        options.forward?.stop();
         server.close(() => resolve());
         server.closeAllConnections();
       }),
   };
 }
 
-function verify({ keys, now }: ReceiverOptions, request: IncomingMessage, body: Buffer): SignatureVerdict {
+type Reply = ForwardAnswer;
+
+function textReply(status: number, text: string): Reply {
+  const headers = { "content-type": "text/plain; charset=utf-8" };
+  return { status, headers, bytes: Buffer.from(`${text}\n`), error: null };
+}
+
+/** An address that stands for all of the machine's is no address to send to. */
+function urlOf({ address, family, port }: AddressInfo): string {
+  if (address === "0.0.0.0") return `http://127.0.0.1:${port}/`;
+  if (address === "::") return `http://[::1]:${port}/`;
+  return `http://${family === "IPv6" ? `[${address}]` : address}:${port}/`;
+}
+
+function verify(
+  keys: readonly SigningKey[],
+  now: number,
+  request: IncomingMessage,
+  body: Buffer,
+): SignatureVerdict {
   if (keys.length === 0) return { kind: "unchecked" };
-  const nowSeconds = Math.floor(now() / 1000);
+  const nowSeconds = Math.floor(now / 1000);
   const standard = verifyStandard(
     keys.map(({ bytes }) => bytes),
     {
@@ -143,8 +187,8 @@ function header(request: IncomingMessage, name: string): string | null {
   return typeof value === "string" ? value : null;
 }
 
-function answer(response: ServerResponse, status: number, text: string): void {
-  response.writeHead(status, { "content-type": "text/plain; charset=utf-8" }).end(`${text}\n`);
+function answer(response: ServerResponse, { status, headers, bytes }: Reply): void {
+  response.writeHead(status, headers).end(bytes);
 }
 
 function listening(server: Server, { host, port }: ReceiverOptions): Promise<void> {

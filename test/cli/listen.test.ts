@@ -4,7 +4,12 @@ import { createInterface } from "node:readline";
 import { execa } from "execa";
 import { Webhook } from "standardwebhooks";
 import { afterEach, describe, expect, it } from "vitest";
-import { type ReceivedDelivery, type Receiver, startReceiver } from "../../src/cli/receiver.ts";
+import {
+  type ReceivedDelivery,
+  type Receiver,
+  type ReceiverOptions,
+  startReceiver,
+} from "../../src/cli/receiver.ts";
 import { parseSecret } from "../../src/domain/secret.ts";
 import { legacySignature } from "../../src/domain/sign.ts";
 
@@ -13,13 +18,24 @@ const OTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const NOW_SECONDS = 1_800_000_000;
 const receivers: Receiver[] = [];
 
-async function setup(options: { secrets?: readonly string[]; failShare?: number } = {}) {
+interface SetupOptions {
+  readonly secrets?: readonly string[];
+  readonly keys?: ReceiverOptions["keys"];
+  readonly status?: number;
+  readonly failShare?: number;
+  readonly delayMs?: number;
+}
+
+async function setup(options: SetupOptions = {}) {
   const seen: ReceivedDelivery[] = [];
   const receiver = await startReceiver({
     host: "127.0.0.1",
     port: 0,
-    keys: (options.secrets ?? [SECRET]).map((text) => ({ text, bytes: parseSecret(text)! })),
+    keys: options.keys ?? (options.secrets ?? [SECRET]).map((text) => ({ text, bytes: parseSecret(text)! })),
+    status: options.status ?? 200,
     failShare: options.failShare ?? 0,
+    delayMs: options.delayMs ?? 0,
+    forward: null,
     now: () => NOW_SECONDS * 1000,
     onDelivery: (delivery) => seen.push(delivery),
   });
@@ -30,7 +46,7 @@ async function setup(options: { secrets?: readonly string[]; failShare?: number 
       body,
       headers: { "content-type": "application/json", ...headers },
     });
-  return { seen, post, url: receiver.url };
+  return { seen, post, url: receiver.url, stop: () => receiver.stop() };
 }
 
 /** Signed by the library that receivers use, not by hookd's own code. */
@@ -102,6 +118,43 @@ describe("hookd listen", () => {
     expect(seen.map(({ status }) => status)).toEqual([200, 200, 200, 200, 500, 200, 200, 200, 200, 500]);
     const all = await setup({ failShare: 1 });
     expect((await all.post("{}", signed("{}"))).status).toBe(500);
+  });
+
+  it("answers the status it was asked to, but for what is refused or fails", async () => {
+    const { post } = await setup({ status: 503, failShare: 0.5 });
+    const statuses = [];
+    for (let index = 0; index < 4; index += 1) statuses.push((await post("{}", signed("{}"))).status);
+    expect(statuses).toEqual([503, 500, 503, 500]);
+    expect((await post("{}", {})).status).toBe(401);
+    const empty = await setup({ status: 204 });
+    expect((await empty.post("{}", signed("{}"))).status).toBe(204);
+  });
+
+  it("takes its time before it answers, and stops in the middle of that", async () => {
+    const quick = await setup({ delayMs: 50 });
+    expect((await quick.post("{}", signed("{}"))).status).toBe(200);
+
+    const slow = await setup({ delayMs: 3_600_000 });
+    const asked = slow.post("{}", signed("{}")).then(
+      () => "answered",
+      () => "hung up",
+    );
+    // Its request has come once another one, that needs no delay, is answered.
+    await fetch(slow.url);
+    await slow.stop();
+    expect(await asked).toBe("hung up");
+    expect(slow.seen).toEqual([]);
+  });
+
+  it("holds back what comes before the secret to check it with", async () => {
+    const keys = Promise.withResolvers<NonNullable<Awaited<SetupOptions["keys"]>>>();
+    const { seen, post, url } = await setup({ keys: keys.promise });
+    const asked = post("{}", signed("{}"));
+    await fetch(url);
+    expect(seen).toEqual([]);
+    keys.resolve([{ text: SECRET, bytes: parseSecret(SECRET)! }]);
+    expect((await asked).status).toBe(200);
+    expect(seen[0]?.verdict).toEqual({ kind: "verified" });
   });
 
   it("takes 1 MiB, refuses more with 413 and other methods with 405", async () => {
