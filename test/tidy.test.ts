@@ -94,6 +94,7 @@ const MAY_SEE: Readonly<Record<string, readonly string[]>> = {
     "lib",
     "domain",
     "config",
+    "store-sqlite",
     "bench",
     "doctor",
     "daemon.ts",

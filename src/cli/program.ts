@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { VERSION } from "../version.ts";
-import { examplesText, run } from "./command.ts";
+import { examplesText } from "./command.ts";
 
 type Load = () => Promise<(program: Command) => void>;
 
@@ -20,9 +20,11 @@ const COMMANDS: readonly (readonly [names: readonly string[], load: Load])[] = [
   [["resume"], async () => (await import("./pause.ts")).addResumeCommand],
   [["listen"], async () => (await import("./listen.ts")).addListenCommand],
   [["doctor"], async () => (await import("./doctor.ts")).addDoctorCommand],
+  [["verify"], async () => (await import("./verify.ts")).addVerifyCommand],
   [["bench"], async () => (await import("./bench.ts")).addBenchCommand],
   [["config"], async () => (await import("./config.ts")).addConfigCommands],
-  [["version"], async () => addVersionCommand],
+  [["completion"], async () => (await import("./completion.ts")).addCompletionCommand],
+  [["version"], async () => (await import("./version.ts")).addVersionCommand],
 ];
 
 /**
@@ -50,13 +52,4 @@ export async function createProgram(args: readonly string[]): Promise<Command> {
   const isVersion = ["--version", "-V"].includes(args[0] ?? "");
   for (const [, load] of named.length > 0 || isVersion ? named : COMMANDS) (await load())(program);
   return program;
-}
-
-function addVersionCommand(program: Command): void {
-  program
-    .command("version")
-    .summary("Print the version")
-    .description("Print the version")
-    .addHelpText("after", examplesText(["hookd version"]))
-    .action(run<[]>(async ({ terminal }) => terminal.line(VERSION)));
 }
