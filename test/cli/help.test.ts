@@ -1,23 +1,9 @@
-import type { Command } from "commander";
 import { describe, expect, it } from "vitest";
 import { createProgram } from "../../src/cli/program.ts";
+import { commandsOf, helpOf, pathOf } from "./examples.ts";
 import { hookd } from "./support.ts";
 
-function allOf(command: Command): Command[] {
-  return [command, ...command.commands.flatMap(allOf)];
-}
-
-function pathOf(command: Command): string {
-  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
-}
-
-function helpOf(command: Command): string {
-  let text = "";
-  command.configureOutput({ writeOut: (part) => (text += part) }).outputHelp();
-  return text;
-}
-
-const commands = allOf(await createProgram([]));
+const commands = commandsOf(await createProgram([]));
 
 describe("help", () => {
   it("knows every command of the issue", () => {
@@ -40,7 +26,7 @@ describe("help", () => {
         ],
       ],
       ["events", ["send"]],
-      ["deliveries", ["list", "get", "retry", "cancel", "replay"]],
+      ["deliveries", ["list", "get", "explain", "retry", "cancel", "replay"]],
       ["dlq", ["list", "replay", "purge"]],
       ["jobs", ["list", "get", "cancel"]],
       ["keys", ["create", "list", "revoke"]],
@@ -49,7 +35,7 @@ describe("help", () => {
     ] as const) {
       expect(names).toEqual(expect.arrayContaining(members.map((member) => `hookd ${group} ${member}`)));
     }
-    const alone = ["serve", "listen", "version", "backup", "restore", "pause", "resume"];
+    const alone = ["serve", "listen", "verify", "completion", "doctor", "version", "backup", "restore", "pause", "resume"];
     expect(names).toEqual(expect.arrayContaining(alone.map((name) => `hookd ${name}`)));
   });
 
@@ -92,14 +78,19 @@ describe("exit codes", () => {
   it.concurrent.each([
     [0, ["--help"], /Usage: hookd/, /^$/],
     [0, ["help", "dlq"], /hookd dlq/, /^$/],
-    [0, ["version"], /^\d+\.\d+\.\d+\n$/, /^$/],
+    [
+      0,
+      ["version"],
+      /^hookd\t\d+\.\d+\.\d+\ncommit\t.*\nnode\t24\..*\nsqlite\t3\..*\nplatform\t\w+ \w+\n$/,
+      /^$/,
+    ],
     [0, ["--version"], /^\d+\.\d+\.\d+\n$/, /^$/],
     [0, ["config", "check"], /good/, /^$/],
     [2, [], /^$/, /Usage: hookd/],
     [2, ["webhook"], /^$/, /Usage: hookd webhooks/],
     [2, ["delivries"], /^$/, /unknown command 'delivries'\n\(Did you mean deliveries\?\)/],
     [2, ["dlq", "lst"], /^$/, /Did you mean one of list, ls/],
-    [2, ["events", "send", "a"], /^$/, /missing required argument 'payload'/],
+    [2, ["events", "send", "a"], /^$/, /nothing says what the payload is/],
     [2, ["events", "send", "a", "{"], /^$/, /not JSON.*\n.*--content-type/],
     [2, ["events", "send", "a", "@/nonexistent"], /^$/, /\/nonexistent: ENOENT/],
     [2, ["webhooks", "add", "--event", "a"], /^$/, /required option '--url <url>'/],
