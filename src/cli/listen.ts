@@ -26,6 +26,7 @@ interface ListenOptions {
 }
 
 const PORT = 9000;
+const DELAY_MAX_MS = 3_600_000;
 
 export function addListenCommand(program: Command): void {
   const command = addCommand(program, "listen", "Receive webhooks here: verify, answer and print them", [
@@ -40,7 +41,7 @@ export function addListenCommand(program: Command): void {
     .option("--secret <secret>", "whsec_...; several times during a rotation", secretOption)
     .option("--status <code>", "what to answer, 200 to 599", wholeNumber(200, 599), 200)
     .option("--fail <share>", "share of deliveries to answer with 500 instead, like 20%", shareOption, 0)
-    .option("--delay <duration>", "how long each answer takes, like 2s", durationOption, 0)
+    .option("--delay <duration>", "how long each answer takes, like 2s; an hour at most", delayOption, 0)
     .option("--forward <url>", "hand them on to this URL, and answer what it answers", urlOption)
     .option("--json", "print a JSON object per delivery")
     .optionsGroup("Options for webhooks that live as long as this command:")
@@ -175,6 +176,12 @@ async function start(
 
 function secretOption(text: string, before: readonly SigningKey[] = []): readonly SigningKey[] {
   return [...before, secretKey(text)];
+}
+
+function delayOption(text: string): number {
+  const ms = durationOption(text);
+  if (ms <= DELAY_MAX_MS) return ms;
+  throw new InvalidArgumentError("Expected an hour at most: no sender waits that long.");
 }
 
 function urlOption(text: string): URL {

@@ -44,6 +44,8 @@ const BATCH_BYTES = 4 * 1024 * 1024;
 const LINE_BYTES_MAX = 16 * 1024 * 1024 + 64 * 1024;
 /** Where hookd says nothing of when to come back. */
 const WAIT_MS = 1_000;
+/** Longer than hookd ever asks for, and no longer than a timer takes. */
+const WAIT_MAX_MS = 3_600_000;
 /** Refusals told one by one; the others are counted. With --json all are told. */
 const REFUSALS_TOLD = 20;
 /** A whole batch is refused for these because of single lines. */
@@ -59,7 +61,7 @@ export async function sendFile(
 ): Promise<boolean> {
   const sending = new Sending(client, terminal, options.patienceMs);
   // Before the listener that ends the process: whoever stops it wants to know how far it got.
-  const onStop = () => sending.summarize();
+  const onStop = () => sending.breakOff();
   process.prependOnceListener("SIGINT", onStop);
   let batch: Line[] = [];
   let bytes = 0;
@@ -94,6 +96,9 @@ class Sending {
   readonly #progress: ReturnType<typeof createProgress>;
   readonly #tally = { accepted: 0, duplicates: 0, unmatched: 0, deliveries: 0, refused: 0, unknown: 0 };
 
+  /** What hookd was sent, and has not answered yet. */
+  #asked: readonly Line[] = [];
+
   constructor(client: Client, terminal: Terminal, patienceMs: number) {
     this.#client = client;
     this.#terminal = terminal;
@@ -126,6 +131,12 @@ class Sending {
     }
   }
 
+  /** Says what came of it when it is stopped in the middle. */
+  breakOff(): void {
+    if (this.#asked.length > 0) this.#lose(this.#asked);
+    this.summarize();
+  }
+
   refuse(line: Line, refusal: Refusal): void {
     this.#tally.refused += 1;
     if (this.#client.isJson) this.#printJson({ line: line.number, error: refusal });
@@ -147,6 +158,7 @@ class Sending {
 
   async #post(lines: readonly Line[]): Promise<Open> {
     let answer: ApiAnswer<BatchBody>;
+    this.#asked = lines;
     try {
       answer = await this.#client.call<BatchBody>({
         method: "POST",
@@ -156,8 +168,10 @@ class Sending {
       });
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
+      this.#asked = [];
       return this.#refused(lines, error);
     }
+    this.#asked = [];
     const open: { line: Line; refusal: Refusal }[] = [];
     for (const { index, accepted, error } of answer.body.results) {
       const line = lines[index];
@@ -234,7 +248,7 @@ class Sending {
 }
 
 function waitOf(seconds: number | null): number {
-  return seconds === null ? WAIT_MS : seconds * 1000;
+  return seconds === null ? WAIT_MS : Math.min(seconds * 1000, WAIT_MAX_MS);
 }
 
 function isRetryable(code: string): boolean {

@@ -182,7 +182,7 @@ describe("hookd listen", () => {
     }
   });
 
-  it("a port that is taken, or a secret that is none, is said", async () => {
+  it("a port that is taken, or an option that is none, is said", async () => {
     const { url } = await setup();
     const bin = join(import.meta.dirname, "../../bin/hookd");
     const taken = await execa(bin, ["listen", "--port", new URL(url).port], { reject: false });
@@ -190,6 +190,15 @@ describe("hookd listen", () => {
       exitCode: 1,
       stderr: expect.stringMatching(/cannot listen.*EADDRINUSE[\s\S]*--port/),
     });
+    for (const [option, value, words] of [
+      ["--status", "99", "from 200 to 599"],
+      ["--delay", "2h", "an hour at most"],
+      ["--forward", "ftp://a", "Expected a URL like"],
+      ["--fail", "120%", "Expected a share"],
+    ] as const) {
+      const wrong = await execa(bin, ["listen", option, value], { reject: false });
+      expect(wrong).toMatchObject({ exitCode: 2, stderr: expect.stringContaining(words) });
+    }
     const bad = await execa(bin, ["listen", "--secret", "hunter2"], { reject: false });
     expect(bad).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("whsec_") });
   });

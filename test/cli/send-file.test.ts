@@ -176,6 +176,24 @@ describe("hookd events send --file", () => {
     expect(unsent).toMatchObject({ exitCode: 1, stdout: "2 events: 0 accepted, 2 refused, 0 deliveries\n" });
   });
 
+  it("says how far it got when it is stopped with Ctrl-C", async () => {
+    const asked = Promise.withResolvers<void>();
+    const answer = answering(() => null);
+    await using api = await fakeApi((seen, request) => {
+      if (request === 0) return answer(seen, request);
+      asked.resolve();
+      return { isSilent: true };
+    });
+    const file = eventsFile(events(9));
+    const running = api.hookd("events", "send", "--file", file, "--batch", "3");
+    await asked.promise;
+    running.kill("SIGINT");
+    const { stdout, stderr, exitCode } = await running;
+    expect(exitCode).toBe(130);
+    expect(stdout).toBe("6 events: 3 accepted, 0 refused, 3 unknown, 3 deliveries\n");
+    expect(stderr).toContain("The answer for lines 4 to 6 was lost");
+  });
+
   it("with --event takes each line as a payload, which stays as it is", async () => {
     await using api = await fakeApi(answering(() => null));
     const file = eventsFile(['{"n":  1.0}', '1,"user_id":"other"', "[2]"]);

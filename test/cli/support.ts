@@ -36,6 +36,8 @@ export interface Reply {
   /** In place of `body`, as it is. */
   readonly text?: string;
   readonly headers?: Record<string, string>;
+  /** No answer comes. */
+  readonly isSilent?: boolean;
 }
 
 /** Stands for the daemon where an answer has to be one that a daemon does not give on demand. */
@@ -48,6 +50,7 @@ export async function fakeApi(reply: (seen: Seen, index: number) => Reply) {
     const seen = { method, path, headers, body: Buffer.concat(chunks) };
     requests.push(seen);
     const given = reply(seen, requests.length - 1);
+    if (given.isSilent === true) return;
     response.writeHead(given.status ?? 200, { "content-type": "application/json", ...given.headers });
     response.end(given.text ?? (given.body === undefined ? "" : JSON.stringify(given.body)));
   });
