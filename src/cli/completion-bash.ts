@@ -1,8 +1,8 @@
 import { type CompletionNode, nameOf, stepsOf, valuedFlags } from "./completion-nodes.ts";
 
 /**
- * A bash completion script. `_hookd_at` says for a command what there is: words, options, options with a value (in
- * which a word is not a command), those whose value is a path.
+ * A bash completion script. `_hookd_at` says for a command what there is: words, options, options behind which a value
+ * stands, and those whose value is a path.
  */
 export function bashCompletion(nodes: readonly CompletionNode[]): string {
   const cases = nodes.map((node) => {
@@ -26,16 +26,10 @@ ${cases.join("\n")}
 _hookd() {
   local current="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}"
   local at="" words options valued files choices index
-  _hookd_at "" ""
   for ((index = 1; index < COMP_CWORD; index++)); do
-    if [[ "$valued" == *" \${COMP_WORDS[index]} "* ]]; then
-      ((index++))
-      continue
-    fi
     case "$at/\${COMP_WORDS[index]}" in
 ${steps.map((step) => `  ${step}`).join("\n")}
     esac
-    _hookd_at "$at" ""
   done
   _hookd_at "$at" "$previous"
   if [[ "$valued" == *" $previous "* ]]; then

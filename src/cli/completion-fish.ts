@@ -1,29 +1,15 @@
-import { type CompletionNode, nameOf, stepsOf, valuedFlags } from "./completion-nodes.ts";
+import { type CompletionNode, nameOf, stepsOf } from "./completion-nodes.ts";
 
 /** A fish completion script: a line for each command and option, with the command at which it stands. */
 export function fishCompletion(nodes: readonly CompletionNode[]): string {
-  const valued = nodes
-    .filter((node) => valuedFlags(node).length > 0)
-    .map(
-      (node) => `            case ${quote(`${nameOf(node)}/`)}
-                contains -- $word ${valuedFlags(node).join(" ")}; and set skip 1`,
-    );
   const steps = stepsOf(nodes).map(
     ({ from, to }) => `            case ${from.map(quote).join(" ")}\n                set at ${quote(to)}`,
   );
   return `# Completion of hookd for fish, made by: hookd completion fish
 function __hookd_at
     set -l at ''
-    set -l skip 0
     set -l words (commandline -opc)
     for word in $words[2..-1]
-        if test $skip = 1
-            set skip 0
-            continue
-        end
-        switch "$at/"
-${valued.join("\n")}
-        end
         switch "$at/$word"
 ${steps.join("\n")}
         end

@@ -73,7 +73,7 @@ export function stepsOf(
     });
 }
 
-/** Option flags of a command after which a word is their value, and no command. */
+/** Option flags of a command behind which a value stands. */
 export function valuedFlags({ options }: CompletionNode): string[] {
   return options.filter(({ value }) => value !== "none").flatMap(({ flags }) => flags);
 }

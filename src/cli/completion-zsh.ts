@@ -40,17 +40,12 @@ _hookd() {
   local -a words_ options_ valued files
   local -A choices
   local -i index
-  _hookd_at ""
   for ((index = 2; index < CURRENT; index++)); do
-    if (( \${valued[(Ie)\${words[index]}]} )); then
-      (( index++ ))
-      continue
-    fi
     case "$at/\${words[index]}" in
 ${steps.join("\n")}
     esac
-    _hookd_at "$at"
   done
+  _hookd_at "$at"
   if (( \${valued[(Ie)$previous]} )); then
     if (( \${+choices[$previous]} )); then
       compadd -- \${=choices[$previous]}

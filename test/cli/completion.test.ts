@@ -1,6 +1,7 @@
-import type { Command } from "commander";
+import { Command, Option } from "commander";
 import { execa } from "execa";
 import { describe, expect, it } from "vitest";
+import { bashCompletion } from "../../src/cli/completion-bash.ts";
 import { completionNodes } from "../../src/cli/completion-nodes.ts";
 import { createProgram } from "../../src/cli/program.ts";
 import { temporaryDirectory } from "../support/world.ts";
@@ -22,8 +23,10 @@ async function scriptOf(shell: string): Promise<string> {
 }
 
 /** What a real bash completes for each of these lines; the last word is the one being typed. */
-async function completed(lines: readonly (readonly string[])[], cwd = "/"): Promise<string[][]> {
-  const script = await scriptOf("bash");
+async function completed(
+  lines: readonly (readonly string[])[],
+  { cwd = "/", script }: { cwd?: string; script?: string } = {},
+): Promise<string[][]> {
   const asks = lines
     .map((words) => {
       const quoted = words.map((word) => `'${word}'`).join(" ");
@@ -31,7 +34,7 @@ async function completed(lines: readonly (readonly string[])[], cwd = "/"): Prom
     })
     .join("");
   // The function that bash itself would call: as `complete` says, and not by its name here.
-  const bash = `set -u\n${script}
+  const bash = `set -u\n${script ?? (await scriptOf("bash"))}
 ask() { $handler hookd "\${COMP_WORDS[COMP_CWORD]}" "\${COMP_WORDS[COMP_CWORD-1]}"; echo "\${COMPREPLY[*]-}"; }
 handler=$(complete -p hookd | sed 's/.*-F \\([^ ]*\\) .*/\\1/')
 ${asks}`;
@@ -57,7 +60,7 @@ describe("hookd completion bash", () => {
     const [begun, alias, value, atValue, argument, helped, hidden] = await completed([
       ["webh"],
       ["webhook", "rot"],
-      // A value that is also a command's name leads nowhere else.
+      // A value that is also a command's name leads nowhere.
       ["webhooks", "list", "--user", "add", "--o"],
       ["webhooks", "list", "--user", ""],
       ["completion", ""],
@@ -73,10 +76,25 @@ describe("hookd completion bash", () => {
     expect(hidden).toEqual([]);
   });
 
+  it("completes the values of an option that has a list of them", async () => {
+    const made = new Command("hookd").addOption(new Option("-o, --order <order>").choices(["none", "fifo"]));
+    const script = bashCompletion(completionNodes(made));
+    expect(
+      await completed(
+        [
+          ["--order", ""],
+          ["-o", "f"],
+          ["none", ""],
+        ],
+        { script },
+      ),
+    ).toEqual([["none", "fifo"], ["fifo"], []]);
+  });
+
   it("completes paths where an option takes one", async () => {
     const cwd = temporaryDirectory();
     await execa("touch", ["hookd.yaml", "hosts"], { cwd });
-    const [files] = await completed([["serve", "--config", "hoo"]], cwd);
+    const [files] = await completed([["serve", "--config", "hoo"]], { cwd });
     expect(files).toEqual(["hookd.yaml"]);
   });
 });
@@ -99,18 +117,33 @@ describe("hookd completion", () => {
     expect(script).not.toContain("plant-loss");
   });
 
-  it.each(["zsh", "fish"])("for %s closes every quote it opens", async (shell) => {
-    const script = await scriptOf(shell);
-    // In both shells a quoted text ends at the next quote; a quote within is written '\'' or \'.
-    const code = script
-      .split("\n")
-      .filter((line) => !line.trimStart().startsWith("#"))
-      .join("\n");
-    const rest =
-      shell === "zsh"
-        ? code.replaceAll(/'[^']*'/g, "").replaceAll("\\'", "")
-        : code.replaceAll(/'(?:[^'\\]|\\.)*'/g, "");
-    expect(rest).not.toContain("'");
+  const described = completionNodes(program).flatMap(({ commands, options }) => [
+    ...commands.map(({ name, description }) => ({ name, description })),
+    ...options.flatMap(({ flags, description }) => flags.map((name) => ({ name, description }))),
+  ]);
+
+  it("for zsh keeps every description whole, as a shell reads its quotes", async () => {
+    // Lists and single quotes are the same in bash.
+    const lists = [...(await scriptOf("zsh")).matchAll(/^ +((?:words_|options_)=\(.*\))$/gm)].map(
+      ([, list]) => list,
+    );
+    const bash = lists.map(
+      (list) => `words_=() options_=(); ${list}; printf '%s\\n' "\${words_[@]}" "\${options_[@]}"`,
+    );
+    const { stdout } = await execa("bash", ["--norc", "-c", bash.join("\n")]);
+    const lines = new Set(stdout.split("\n"));
+    for (const { name, description } of described) expect(lines).toContain(`${name}:${description}`);
+  });
+
+  it("for fish keeps every description whole, as fish reads its quotes", async () => {
+    // fish(1): in single quotes a backslash stands before a quote or another one, and nothing else is special.
+    const read = (text: string) => text.replaceAll(/\\(['\\])/g, "$1");
+    const quoted = [...(await scriptOf("fish")).matchAll(/ -d '((?:[^'\\]|\\.)*)'$/gm)].map(([, text = ""]) =>
+      read(text),
+    );
+    const descriptions = new Set(quoted);
+    for (const { description } of described) expect(descriptions).toContain(description);
+    expect([...descriptions].some((text) => text.includes("'"))).toBe(true);
   });
 
   it("of another shell is refused with the ones there are", async () => {

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { execa } from "execa";
@@ -180,6 +181,22 @@ describe("hookd listen", () => {
       child.kill("SIGINT");
       expect((await child).exitCode).toBe(130);
     }
+  });
+
+  it("ends at Ctrl-C also while somebody waits for an answer", async () => {
+    const bin = join(import.meta.dirname, "../../bin/hookd");
+    const child = execa(bin, ["listen", "--port", "0", "--delay", "1h"], { reject: false });
+    const [hello] = (await once(createInterface(child.stderr!), "line")) as [string];
+    const url = /http:\S+/.exec(hello)![0];
+    const asked = connect(Number(new URL(url).port), "127.0.0.1");
+    // Once it has been told to go on, its request has been read.
+    asked.write("POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 1\r\n\r\n");
+    expect(String(await once(asked, "data"))).toContain("100 Continue");
+    asked.write("x");
+    await fetch(url);
+    child.kill("SIGINT");
+    expect((await child).exitCode).toBe(130);
+    asked.destroy();
   });
 
   it("a port that is taken, or an option that is none, is said", async () => {
