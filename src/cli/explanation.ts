@@ -183,6 +183,8 @@ function fixesOf(
 ): Fix[] {
   const { id, status, reason, webhook_id } = delivery;
   if (status === "success") {
+    // Where its webhook takes nothing any more, a replay would only end as dead.
+    if (webhook === null || !webhook.is_active) return [];
     return [{ text: "If it is wanted once more:", command: `hookd deliveries replay ${id}` }];
   }
   if (webhook === null) {

@@ -22,17 +22,19 @@ export function printReceived(terminal: Terminal, delivery: ReceivedDelivery, is
   if (isJson) {
     terminal.json(JSON.stringify(jsonOf(delivery)));
   } else if (terminal.isTable) {
-    terminal.cells(cellsOf(delivery), "  ");
+    terminal.cells(cellsOf(delivery, true), "  ");
     for (const line of bodyLines(delivery)) terminal.line(`  ${line}`, "dim");
   } else {
     const text = delivery.body.toString("utf8");
     const excerpt = text.length > EXCERPT_MAX ? `${text.slice(0, EXCERPT_MAX)}...` : text;
-    terminal.cells([...cellsOf(delivery), { text: excerpt }], "\t");
+    terminal.cells([...cellsOf(delivery, false), { text: excerpt }], "\t");
   }
 }
 
-function cellsOf(delivery: ReceivedDelivery): Cell[] {
+/** `isShort`: for a terminal, where all of it should fit a line: without the date, and the webhook's id. */
+function cellsOf(delivery: ReceivedDelivery, isShort: boolean): Cell[] {
   const { verdict, status } = delivery;
+  const time = new Date(delivery.at).toISOString();
   const isTaken = status >= 200 && status <= 299;
   const signature =
     verdict.kind === "refused" ? verdict.reason : verdict.kind === "unchecked" ? "not checked" : "verified";
@@ -41,11 +43,11 @@ function cellsOf(delivery: ReceivedDelivery): Cell[] {
     ...(delivery.isGone ? ["the sender hung up before it was answered"] : []),
   ];
   return [
-    { text: new Date(delivery.at).toISOString() },
+    { text: isShort ? time.slice("2026-11-22T".length) : time },
     { text: String(status), colour: isTaken ? "green" : "red" },
     { text: delivery.eventId ?? "-" },
     { text: delivery.eventUid ?? "-" },
-    { text: delivery.webhookId ?? "-" },
+    ...(isShort ? [] : [{ text: delivery.webhookId ?? "-" }]),
     { text: `attempt ${delivery.attempt ?? "-"}` },
     { text: signature, colour: VERDICT_COLOURS[verdict.kind] },
     ...notes.map((text): Cell => ({ text, colour: "yellow" })),

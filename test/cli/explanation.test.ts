@@ -247,6 +247,8 @@ describe("what comes next", () => {
     expect(next).toMatchObject({ kind: "none", at: null });
     expect(why).toEqual(["The receiver took it (200).", "1 attempt failed."]);
     expect(fixes.map(({ command }) => command)).toEqual(["hookd deliveries replay dlv_1"]);
+    expect(commandsOf(delivered, null)).toEqual([]);
+    expect(commandsOf(delivered, webhookOf({ is_active: false }))).toEqual([]);
     expect(explain(dead("exhausted"), webhookOf(), NOW).next.kind).toBe("none");
   });
 });

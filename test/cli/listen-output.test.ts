@@ -34,7 +34,7 @@ describe("what listen prints", () => {
   it("has the body below on a terminal, indented, every value as it was written", () => {
     const body = Buffer.from('{"id": 1.0, "n":12345678901234567890,"tags":["a",{}],"none":[]}');
     expect(printed(deliveryOf({ body }))).toEqual([
-      "2026-11-22T08:00:00.000Z  200  user.created  evt_1  wh_1  attempt 1  verified",
+      "08:00:00.000Z  200  user.created  evt_1  attempt 1  verified",
       "  {",
       '    "id": 1.0,',
       '    "n": 12345678901234567890,',
