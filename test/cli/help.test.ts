@@ -35,7 +35,18 @@ describe("help", () => {
     ] as const) {
       expect(names).toEqual(expect.arrayContaining(members.map((member) => `hookd ${group} ${member}`)));
     }
-    const alone = ["serve", "listen", "verify", "completion", "doctor", "version", "backup", "restore", "pause", "resume"];
+    const alone = [
+      "serve",
+      "listen",
+      "verify",
+      "completion",
+      "doctor",
+      "version",
+      "backup",
+      "restore",
+      "pause",
+      "resume",
+    ];
     expect(names).toEqual(expect.arrayContaining(alone.map((name) => `hookd ${name}`)));
   });
 
