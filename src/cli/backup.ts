@@ -33,7 +33,7 @@ export function addBackupCommand(program: Command): void {
     [
       "hookd backup /mnt/backups/hookd.db",
       "hookd backup --name before-upgrade",
-      "hookd backup /mnt/backups/hookd.db --with-master-key",
+      "hookd backup /mnt/backups/with-key.db --with-master-key",
     ],
   )
     .argument(
@@ -52,7 +52,7 @@ export function addBackupCommand(program: Command): void {
 export function addBackupCommands(program: Command): void {
   const group = addGroup(program, "backups", "Backups that lie where hookd runs", [
     "hookd backups list",
-    "hookd backups delete before-upgrade",
+    "hookd backups delete before-upgrade --yes",
   ]);
   addCommand(group, "list", "List backups, newest first: made, being made, and failed lately", [
     "hookd backups list",
@@ -60,7 +60,7 @@ export function addBackupCommands(program: Command): void {
     .alias("ls")
     .action(runClient<[]>(list));
   addCommand(group, "delete <name>", "Delete a backup; one that is being made is given up", [
-    "hookd backups delete before-upgrade",
+    "hookd backups delete before-upgrade --yes",
   ])
     .alias("remove")
     .option("--yes", "do not ask")

@@ -1,4 +1,4 @@
-import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseSecret } from "../../src/domain/secret.ts";
 import { legacySignature, standardSignature } from "../../src/domain/sign.ts";
@@ -18,13 +18,23 @@ const SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const SIGNED_AT = 1_700_000_000;
 
 /** Commands that ask no daemon, or bring their own. */
-const ALONE = ["serve", "verify", "bench", "config check", "config print", "completion", "version"];
+const ALONE = [
+  "serve",
+  "verify",
+  "bench",
+  "config check",
+  "config print",
+  "completion",
+  "version",
+  "restore",
+];
 
 /** A daemon, a receiver that takes what comes, and a directory with every file that the examples read. */
 export async function setup(commands: readonly string[]): Promise<ExamplesWorld> {
   const cwd = temporaryDirectory();
   writeFiles(cwd);
   const receiver = await startReceiver();
+  if (commands.includes("restore")) await writeBackup(cwd);
   const daemon = commands.every((command) => ALONE.includes(command)) ? null : await startDaemon();
   const fixtures = daemon === null ? null : new Fixtures(daemon, receiver);
   const env = {
@@ -39,7 +49,7 @@ export async function setup(commands: readonly string[]): Promise<ExamplesWorld>
     envOf: (command) =>
       daemon === null || ALONE.includes(command)
         ? env
-        : { ...env, HOOKD_SERVER: daemon.server, HOOKD_API_KEY: daemon.key },
+        : { ...env, HOOKD_SERVER: daemon.server, HOOKD_API_KEY: daemon.key, HOOKD_DATA_DIR: daemon.dataDir },
     async place(line, command) {
       const names = ALONE.includes(command) ? {} : ((await fixtures?.of(command)) ?? {});
       const named = line.replaceAll(
@@ -49,6 +59,7 @@ export async function setup(commands: readonly string[]): Promise<ExamplesWorld>
       return named
         .replaceAll(/https:\/\/example\.com\b|http:\/\/127\.0\.0\.1:(?:9000|3000)\b/g, receiver.url)
         .replaceAll("/etc/hookd.yaml", join(cwd, "hookd.yaml"))
+        .replaceAll("/mnt/backups", join(cwd, "backups"))
         .replaceAll("/var/lib/hookd", join(cwd, "data"));
     },
   };
@@ -80,8 +91,17 @@ function writeFiles(cwd: string): void {
     "request.http": request.join("\r\n"),
   };
   for (const [name, text] of Object.entries(files)) writeFileSync(join(cwd, name), text);
+  mkdirSync(join(cwd, "backups"));
   mkdirSync(join(cwd, "bin"));
   symlinkSync(HOOKD, join(cwd, "bin/hookd"));
+}
+
+/** What another hookd's backup left, where the examples look for it. */
+async function writeBackup(cwd: string): Promise<void> {
+  const daemon = await startDaemon();
+  const path = await new Fixtures(daemon, await startReceiver()).backup("before");
+  for (const place of ["hookd.db", "backups/hookd.db"]) copyFileSync(path, join(cwd, place));
+  copyFileSync(join(daemon.dataDir, "master.key"), join(cwd, "hookd.db.master.key"));
 }
 
 type Names = Readonly<Record<string, string>>;
@@ -111,6 +131,9 @@ class Fixtures {
       case "events send":
         await this.#webhook("user.created");
         return {};
+      case "backups delete":
+        await this.backup("before-upgrade");
+        return {};
       // They make webhooks of their own.
       case "webhooks add":
       case "listen":
@@ -118,6 +141,16 @@ class Fixtures {
       default:
         return this.#delivered();
     }
+  }
+
+  /** Gives the file's path. */
+  async backup(name: string): Promise<string> {
+    await this.#post("/v1/backups", { name });
+    const made = await until("the backup is made", async () => {
+      const body = await this.#get(`/v1/backups/${name}`);
+      return body.state === "done" ? body : null;
+    });
+    return made.path;
   }
 
   /** A webhook with one delivery that was taken, a job that is done, and a key. */
