@@ -39,7 +39,8 @@ export function addEventCommands(program: Command): void {
   addCommand(
     group,
     "send",
-    "Publish an event, byte for byte as it is given, or many from a file: text, @file, or - for what is piped in",
+    "Publish an event, byte for byte as it is given, or many from a file: text, @file, or - for " +
+      "what is piped in",
     [
       `hookd events send user.created '{"id": 1}' --wait`,
       "hookd events send --event invoice.paid --payload @invoice.json --user acme --uid inv_2026_0042",
@@ -65,7 +66,8 @@ export function addEventCommands(program: Command): void {
     )
     .option(
       "--file <file>",
-      "many events, one a line as JSON: {event_id, payload, event_uid?, user_id?}; with --event each line is a payload",
+      "many events, one a line as JSON: {event_id, payload, event_uid?, " +
+        "user_id?}; with --event each line is a payload",
     )
     .option(
       "--batch <count>",
@@ -198,6 +200,8 @@ function checkJson(bytes: Uint8Array): void {
 function usage(message: string): Failure {
   return new Failure(message, {
     exitCode: 2,
-    hint: `for example: hookd events send user.created '{"id": 1}', or: hookd events send --file events.ndjson`,
+    hint:
+      `for example: hookd events send user.created '{"id": ` +
+      `1}', or: hookd events send --file events.ndjson`,
   });
 }

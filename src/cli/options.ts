@@ -107,7 +107,8 @@ export function secretKey(text: string): SigningKey {
   const bytes = parseSecret(text);
   if (bytes !== null) return { text, bytes };
   const why = text.startsWith("whsec_")
-    ? "what follows whsec_ is not the padded base64 of 24-64 bytes: is it cut, or is there something around it?"
+    ? "what follows whsec_ is not the padded base64 of 24-64 bytes: is it cut, or is there " +
+      "something around it?"
     : "it does not begin with whsec_";
   throw new InvalidArgumentError(
     `This is no secret of hookd's: ${why} Expected whsec_ and the base64 of 24-64 bytes.`,

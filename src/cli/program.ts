@@ -18,12 +18,12 @@ const COMMANDS: readonly (readonly [names: readonly string[], load: Load])[] = [
   [["restore"], async () => (await import("./restore.ts")).addRestoreCommand],
   [["pause"], async () => (await import("./pause.ts")).addPauseCommand],
   [["resume"], async () => (await import("./pause.ts")).addResumeCommand],
-  [["listen"], async () => (await import("./listen.ts")).addListenCommand],
+  [["listen"], async () => (await import("./listen/listen.ts")).addListenCommand],
   [["doctor"], async () => (await import("./doctor.ts")).addDoctorCommand],
-  [["verify"], async () => (await import("./verify.ts")).addVerifyCommand],
+  [["verify"], async () => (await import("./verify/verify.ts")).addVerifyCommand],
   [["bench"], async () => (await import("./bench.ts")).addBenchCommand],
   [["config"], async () => (await import("./config.ts")).addConfigCommands],
-  [["completion"], async () => (await import("./completion.ts")).addCompletionCommand],
+  [["completion"], async () => (await import("./completion/completion.ts")).addCompletionCommand],
   [["version"], async () => (await import("./version.ts")).addVersionCommand],
 ];
 

@@ -210,7 +210,8 @@ class Sending {
     this.#tally.unknown += lines.length;
     const where = `lines ${lines[0]?.number} to ${lines.at(-1)?.number}`;
     this.#terminal.note(
-      `The answer for ${where} was lost: they may have been published, or not. Events with an event_uid of their own ` +
+      `The answer for ${where} was lost: they may have been published, or not. Events with an ` +
+        `event_uid of their own ` +
         "can be sent again: each is still one event.",
       "yellow",
     );
@@ -235,7 +236,8 @@ class Sending {
       ...(unmatched > 0 ? [`${unmatched} without a webhook`] : []),
     ];
     return [
-      `${plural(this.#count(), "event")}: ${accepted} accepted${notes.length > 0 ? ` (${notes.join(", ")})` : ""}`,
+      `${plural(this.#count(), "event")}: ${accepted} ` +
+        `accepted${notes.length > 0 ? ` (${notes.join(", ")})` : ""}`,
       `${refused} refused`,
       ...(unknown > 0 ? [`${unknown} unknown`] : []),
       plural(deliveries, "delivery", "deliveries"),

@@ -1,8 +1,8 @@
 import { Command, Option } from "commander";
 import { execa } from "execa";
 import { describe, expect, it } from "vitest";
-import { bashCompletion } from "../../src/cli/completion-bash.ts";
-import { completionNodes } from "../../src/cli/completion-nodes.ts";
+import { bashCompletion } from "../../src/cli/completion/bash.ts";
+import { completionNodes } from "../../src/cli/completion/nodes.ts";
 import { createProgram } from "../../src/cli/program.ts";
 import { temporaryDirectory } from "../support/world.ts";
 import { hookd } from "./support.ts";

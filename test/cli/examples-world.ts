@@ -166,7 +166,7 @@ class Fixtures {
     return { wh, dlv, job, key };
   }
 
-  /** One that was refused; its receiver has been mended since. There is one of an event at a time: more are asked about. */
+  /** One that was refused; its receiver has been mended since. One of an event at a time: more are asked about. */
   async #dead(event: string): Promise<Names> {
     const wh = await this.#webhook(event, { retry: { schedule: [] } });
     const ended = await until("none is on its way", async () => {

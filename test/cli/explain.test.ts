@@ -28,31 +28,36 @@ async function setup() {
 }
 
 describe("hookd deliveries explain", () => {
-  it("tells what happened, why, what comes next, and gives the command that delivers it after all", async () => {
-    const { daemon, receiver, webhook, id, explain } = await setup();
-    const { stdout, exitCode } = await explain();
-    expect(exitCode).toBe(0);
-    expect(stdout.split("\n")[0]).toBe(`${id} ended without success, and is kept for a replay (exhausted).`);
-    expect(stdout).toMatch(
-      /What happened\n {2}user\.created .* for webhook wh_\w+ \(http:\/\/127\.0\.0\.1:\d+\/hooks\)/,
-    );
-    expect(stdout).toMatch(/Attempt 2, \d+s ago \(\S+Z\): 500 after .*\\x1b\]0;owned\\x07 no\\nspace left/);
-    expect(stdout).not.toContain("\u001b");
-    expect(stdout).toContain("Attempt 2: The receiver failed (500).");
-    expect(stdout).toContain("What comes next\n  Nothing, by itself");
-    expect(stdout).toContain(`hookd dlq replay --webhook ${webhook.id} --reason exhausted`);
+  it(
+    "tells what happened, why, what comes next, and gives the command that delivers it after " + "all",
+    async () => {
+      const { daemon, receiver, webhook, id, explain } = await setup();
+      const { stdout, exitCode } = await explain();
+      expect(exitCode).toBe(0);
+      expect(stdout.split("\n")[0]).toBe(
+        `${id} ended without success, and is kept for a replay (exhausted).`,
+      );
+      expect(stdout).toMatch(
+        /What happened\n {2}user\.created .* for webhook wh_\w+ \(http:\/\/127\.0\.0\.1:\d+\/hooks\)/,
+      );
+      expect(stdout).toMatch(/Attempt 2, \d+s ago \(\S+Z\): 500 after .*\\x1b\]0;owned\\x07 no\\nspace left/);
+      expect(stdout).not.toContain("\u001b");
+      expect(stdout).toContain("Attempt 2: The receiver failed (500).");
+      expect(stdout).toContain("What comes next\n  Nothing, by itself");
+      expect(stdout).toContain(`hookd dlq replay --webhook ${webhook.id} --reason exhausted`);
 
-    receiver.answer = () => ({ status: 200 });
-    const command = /^ {4}hookd (deliveries retry .*)$/m.exec(stdout)?.[1] ?? "";
-    const replayed = await hookd(command.split(" "), { env: envOf(daemon) });
-    expect(replayed).toMatchObject({
-      exitCode: 0,
-      stdout: expect.stringContaining("delivered, 200, attempt 3"),
-    });
-    const after = await explain();
-    expect(after.stdout).toContain(`${id} was delivered.`);
-    expect(after.stdout).toContain("2 attempts failed.");
-  });
+      receiver.answer = () => ({ status: 200 });
+      const command = /^ {4}hookd (deliveries retry .*)$/m.exec(stdout)?.[1] ?? "";
+      const replayed = await hookd(command.split(" "), { env: envOf(daemon) });
+      expect(replayed).toMatchObject({
+        exitCode: 0,
+        stdout: expect.stringContaining("delivered, 200, attempt 3"),
+      });
+      const after = await explain();
+      expect(after.stdout).toContain(`${id} was delivered.`);
+      expect(after.stdout).toContain("2 attempts failed.");
+    },
+  );
 
   it("gives the same facts as one object with --json", async () => {
     const { webhook, id, explain } = await setup();
@@ -90,21 +95,24 @@ describe("hookd deliveries explain", () => {
     expect(stdout).toContain(`hookd webhooks resume ${webhook.id}`);
   });
 
-  it("fails as other commands do where there is no such delivery, or the webhook cannot be read", async () => {
-    await using api = await fakeApi(({ path }) =>
-      path.startsWith("/v1/deliveries/dlv_1")
-        ? { body: { id: "dlv_1", webhook_id: "wh_1", status: "dead", attempts: [] } }
-        : path.startsWith("/v1/deliveries/")
-          ? { status: 404, body: { code: "not_found", detail: "there is no such delivery" } }
-          : { status: 503, body: { code: "store_unavailable", detail: "not now" } },
-    );
-    expect(await api.hookd("deliveries", "explain", "dlv_2")).toMatchObject({
-      exitCode: 1,
-      stderr: expect.stringContaining("no such delivery"),
-    });
-    expect(await api.hookd("deliveries", "explain", "dlv_1")).toMatchObject({
-      exitCode: 1,
-      stderr: expect.stringContaining("not now"),
-    });
-  });
+  it(
+    "fails as other commands do where there is no such delivery, or the webhook cannot be " + "read",
+    async () => {
+      await using api = await fakeApi(({ path }) =>
+        path.startsWith("/v1/deliveries/dlv_1")
+          ? { body: { id: "dlv_1", webhook_id: "wh_1", status: "dead", attempts: [] } }
+          : path.startsWith("/v1/deliveries/")
+            ? { status: 404, body: { code: "not_found", detail: "there is no such delivery" } }
+            : { status: 503, body: { code: "store_unavailable", detail: "not now" } },
+      );
+      expect(await api.hookd("deliveries", "explain", "dlv_2")).toMatchObject({
+        exitCode: 1,
+        stderr: expect.stringContaining("no such delivery"),
+      });
+      expect(await api.hookd("deliveries", "explain", "dlv_1")).toMatchObject({
+        exitCode: 1,
+        stderr: expect.stringContaining("not now"),
+      });
+    },
+  );
 });

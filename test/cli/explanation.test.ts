@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { AttemptBody, DeliveryBody, WebhookBody } from "../../src/cli/api-types.ts";
-import { explain } from "../../src/cli/explanation.ts";
+import { explain } from "../../src/cli/explain/explanation.ts";
 import { ATTEMPT_ERRORS, DEAD_REASONS, STATUSES, VERDICTS } from "../../src/domain/delivery.ts";
 
 const NOW = Date.parse("2026-11-22T08:00:00.000Z");

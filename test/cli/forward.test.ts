@@ -2,8 +2,8 @@ import { once } from "node:events";
 import { createServer, type IncomingHttpHeaders, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { createForwarder } from "../../src/cli/forward.ts";
-import { type ReceivedDelivery, startReceiver } from "../../src/cli/receiver.ts";
+import { createForwarder } from "../../src/cli/listen/forward.ts";
+import { type ReceivedDelivery, startReceiver } from "../../src/cli/listen/receiver.ts";
 
 /** A receiver that hands on to a server which answers as `listener` says. */
 async function setup(

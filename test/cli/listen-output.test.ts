@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { printReceived } from "../../src/cli/listen-output.ts";
-import { prettyJson } from "../../src/cli/pretty-json.ts";
-import type { ReceivedDelivery } from "../../src/cli/receiver.ts";
+import { printReceived } from "../../src/cli/listen/output.ts";
+import { prettyJson } from "../../src/cli/listen/pretty-json.ts";
+import type { ReceivedDelivery } from "../../src/cli/listen/receiver.ts";
 import { fakeTerminal } from "./support.ts";
 
 function deliveryOf(change: Partial<ReceivedDelivery> = {}): ReceivedDelivery {

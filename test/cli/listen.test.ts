@@ -10,7 +10,7 @@ import {
   type Receiver,
   type ReceiverOptions,
   startReceiver,
-} from "../../src/cli/receiver.ts";
+} from "../../src/cli/listen/receiver.ts";
 import { parseSecret } from "../../src/domain/secret.ts";
 import { legacySignature } from "../../src/domain/sign.ts";
 

@@ -1,8 +1,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { parseRawRequest } from "../../src/cli/raw-request.ts";
-import { checkSignatures, type SignedMessage } from "../../src/cli/signature-check.ts";
+import { parseRawRequest } from "../../src/cli/verify/raw-request.ts";
+import { checkSignatures, type SignedMessage } from "../../src/cli/verify/signature-check.ts";
 import { parseSecret } from "../../src/domain/secret.ts";
 import { legacySignature, type SigningKey, standardSignature } from "../../src/domain/sign.ts";
 import { temporaryDirectory } from "../support/world.ts";

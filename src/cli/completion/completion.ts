@@ -1,9 +1,9 @@
 import { Argument, type Command } from "commander";
-import { addCommand, type Call, run } from "./command.ts";
-import { bashCompletion } from "./completion-bash.ts";
-import { fishCompletion } from "./completion-fish.ts";
-import { type CompletionNode, completionNodes } from "./completion-nodes.ts";
-import { zshCompletion } from "./completion-zsh.ts";
+import { addCommand, type Call, run } from "../command.ts";
+import { bashCompletion } from "./bash.ts";
+import { fishCompletion } from "./fish.ts";
+import { type CompletionNode, completionNodes } from "./nodes.ts";
+import { zshCompletion } from "./zsh.ts";
 
 const SHELLS: Readonly<Record<string, (nodes: readonly CompletionNode[]) => string>> = {
   bash: bashCompletion,
@@ -20,7 +20,8 @@ export function addCompletionCommand(program: Command): void {
       "source <(hookd completion bash)",
       "mkdir -p ~/.local/share/bash-completion/completions && " +
         "hookd completion bash > ~/.local/share/bash-completion/completions/hookd",
-      "mkdir -p ~/.zfunc && hookd completion zsh > ~/.zfunc/_hookd  # with fpath=(~/.zfunc $fpath) before compinit",
+      "mkdir -p ~/.zfunc && hookd completion zsh > ~/.zfunc/_hookd  # with fpath=(~/.zfunc $fpath) " +
+        "before compinit",
       "mkdir -p ~/.config/fish/completions && hookd completion fish > ~/.config/fish/completions/hookd.fish",
     ],
   )
@@ -30,7 +31,7 @@ export function addCompletionCommand(program: Command): void {
 
 async function completion({ args, terminal }: Call<[string], object>): Promise<void> {
   // Asked for by name this command is loaded alone: the script is of all there are.
-  const { createProgram } = await import("./program.ts");
+  const { createProgram } = await import("../program.ts");
   const script = SHELLS[args[0]]?.(completionNodes(await createProgram([]))) ?? "";
   for (const line of script.trimEnd().split("\n")) terminal.line(line);
 }

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type SigningKey, verifyLegacy, verifyStandard } from "../domain/sign.ts";
+import { type SigningKey, verifyLegacy, verifyStandard } from "../../domain/sign.ts";
 import type { ForwardAnswer, Forwarder } from "./forward.ts";
 
 export interface ReceiverOptions {

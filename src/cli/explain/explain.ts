@@ -1,11 +1,11 @@
 import type { Command } from "commander";
-import type { DeliveryBody, WebhookBody } from "./api-types.ts";
-import { type Client, segment } from "./client.ts";
-import { addCommand, type ClientCall, runClient } from "./command.ts";
+import type { DeliveryBody, WebhookBody } from "../api-types.ts";
+import { type Client, segment } from "../client.ts";
+import { addCommand, type ClientCall, runClient } from "../command.ts";
+import { Failure } from "../failure.ts";
+import { statusColour } from "../format.ts";
+import type { Colour, Terminal } from "../terminal.ts";
 import { type Explanation, explain } from "./explanation.ts";
-import { Failure } from "./failure.ts";
-import { statusColour } from "./format.ts";
-import type { Colour, Terminal } from "./terminal.ts";
 
 const ID = "dlv_01kb8zs5xjf7crc7a9vpz4h3tn";
 

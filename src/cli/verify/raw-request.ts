@@ -1,4 +1,4 @@
-import { Failure } from "./failure.ts";
+import { Failure } from "../failure.ts";
 
 /** A saved HTTP request, as far as its signature is concerned. */
 export interface RawRequest {
@@ -46,7 +46,8 @@ export function parseRawRequest(bytes: Buffer): RawRequest {
   }
   const missing = Number(length) - rest.length;
   if (missing > 0) {
-    const damage = `the body has ${rest.length} bytes where content-length says ${length}: it was cut or changed`;
+    const damage =
+      `the body has ${rest.length} bytes where content-length says ${length}: it was ` + "cut or changed";
     return { headers, body: rest, damage, note: null };
   }
   const note =

@@ -1,4 +1,4 @@
-import type { AttemptError, DeadReason, DeliveryStatus, Verdict } from "../domain/delivery.ts";
+import type { AttemptError, DeadReason, DeliveryStatus, Verdict } from "../../domain/delivery.ts";
 
 /** What happened, in words, and what somebody can do about it; `fix` is empty where nothing needs to be done. */
 export interface Words {
@@ -17,7 +17,9 @@ export const STATUS_WORDS: Readonly<Record<DeliveryStatus, string>> = {
 export const REASON_WORDS: Readonly<Record<DeadReason, Words>> = {
   exhausted: {
     why: "Every attempt that the retry schedule allows was used, and none was taken.",
-    fix: "Mend what the attempts failed of, then replay. More patience is a setting: hookd webhooks update <id> --retry.",
+    fix:
+      "Mend what the attempts failed of, then replay. More patience is a setting: hookd " +
+      "webhooks update <id> --retry.",
   },
   permanent: {
     why: "The receiver gave an answer that trying again does not change, so hookd stopped at once.",
@@ -34,9 +36,12 @@ export const REASON_WORDS: Readonly<Record<DeadReason, Words>> = {
     fix: "Once its webhook is on, replay it, and what ended with it.",
   },
   blocked: {
-    why: "hookd may not connect to where the callback URL leads: the address is not public, or the URL is http.",
+    why:
+      "hookd may not connect to where the callback URL leads: the address is not public, or the " +
+      "URL is http.",
     fix:
-      "Give the webhook an https URL with a public address. Receivers inside your network are allowed by net.allow and " +
+      "Give the webhook an https URL with a public address. Receivers inside your network are " +
+      "allowed by net.allow and " +
       "net.allow_http in the configuration; `hookd serve --dev` allows this machine.",
   },
   overflow: {
@@ -49,7 +54,9 @@ export const REASON_WORDS: Readonly<Record<DeadReason, Words>> = {
 export const ERROR_WORDS: Readonly<Record<AttemptError, Words>> = {
   timeout: {
     why: "The receiver did not answer within the timeout.",
-    fix: "Let the receiver answer first and work afterwards, or allow it more time: hookd webhooks update <id> --timeout 30s.",
+    fix:
+      "Let the receiver answer first and work afterwards, or allow it more time: hookd webhooks " +
+      "update <id> --timeout 30s.",
   },
   dns: {
     why: "The host name of the callback URL could not be resolved.",
@@ -60,7 +67,9 @@ export const ERROR_WORDS: Readonly<Record<AttemptError, Words>> = {
     fix: "Start the receiver, check host and port of the callback URL, and the firewall.",
   },
   tls: {
-    why: "The connection could not be secured: the certificate is not valid for this host, has expired, or is not trusted.",
+    why:
+      "The connection could not be secured: the certificate is not valid for this host, has " +
+      "expired, or is not trusted.",
     fix: "Renew or complete the receiver's certificate. One of your own authority is trusted by net.ca_file.",
   },
   reset: {
@@ -69,7 +78,9 @@ export const ERROR_WORDS: Readonly<Record<AttemptError, Words>> = {
   },
   protocol: {
     why: "What came back was not HTTP as it should be.",
-    fix: "Check that the callback URL leads to the web server itself: the right port, and https where it speaks TLS.",
+    fix:
+      "Check that the callback URL leads to the web server itself: the right port, and https " +
+      "where it speaks TLS.",
   },
   too_large: {
     why: "The receiver's answer was larger than hookd reads.",
@@ -84,7 +95,9 @@ export const ERROR_WORDS: Readonly<Record<AttemptError, Words>> = {
     fix: "",
   },
   internal: {
-    why: "hookd could not make the attempt: this machine is out of files, ports or memory, or something failed in hookd.",
+    why:
+      "hookd could not make the attempt: this machine is out of files, ports or memory, or " +
+      "something failed in hookd.",
     fix: "Look into hookd's log, which has the details, and at the limit of open files.",
   },
 };
@@ -107,7 +120,9 @@ const STATUS_CODE_WORDS: Readonly<Record<number, Words>> = {
   },
   401: {
     why: "The receiver did not accept who is asking (401): most often it refused the signature.",
-    fix: "Check that it verifies with the webhook's secret over the raw body: `hookd verify` tells what is wrong.",
+    fix:
+      "Check that it verifies with the webhook's secret over the raw body: `hookd verify` tells " +
+      "what is wrong.",
   },
   403: {
     why: "The receiver does not allow the request (403): a firewall, or a refused signature.",
@@ -136,7 +151,9 @@ const STATUS_CODE_WORDS: Readonly<Record<number, Words>> = {
   },
   429: {
     why: "The receiver has had more requests than it wants (429).",
-    fix: "Tell hookd its limit, so that events wait instead of failing: hookd webhooks update <id> --rate-limit 10.",
+    fix:
+      "Tell hookd its limit, so that events wait instead of failing: hookd webhooks update <id> " +
+      "--rate-limit 10.",
   },
   503: {
     why: "The receiver is not available (503): overloaded, or being maintained.",

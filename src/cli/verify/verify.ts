@@ -1,14 +1,14 @@
 import { type Command, InvalidArgumentError } from "commander";
-import { type SigningKey, TOLERANCE_SECONDS } from "../domain/sign.ts";
-import { parseDuration } from "../lib/units.ts";
-import { addCommand, type Call, run } from "./command.ts";
-import { Failure, messageOf } from "./failure.ts";
-import { formatTime } from "./format.ts";
-import { readAll, readInput } from "./input.ts";
-import { secretKey } from "./options.ts";
+import { type SigningKey, TOLERANCE_SECONDS } from "../../domain/sign.ts";
+import { parseDuration } from "../../lib/units.ts";
+import { addCommand, type Call, run } from "../command.ts";
+import { Failure, messageOf } from "../failure.ts";
+import { formatTime } from "../format.ts";
+import { readAll, readInput } from "../input.ts";
+import { secretKey } from "../options.ts";
+import type { Terminal } from "../terminal.ts";
 import { parseRawRequest, type RawRequest } from "./raw-request.ts";
 import { checkSignatures, type SchemeCheck, type SignedMessage } from "./signature-check.ts";
-import type { Terminal } from "./terminal.ts";
 
 interface VerifyOptions {
   readonly secret?: readonly string[];
@@ -32,8 +32,10 @@ export function addVerifyCommand(program: Command): void {
     "Check a webhook's signature offline: says what is wrong with it; exits 0 only when it is good",
     [
       "hookd verify --secret @secret.txt --request request.http --tolerance none",
-      "hookd verify --secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw --tolerance none --id msg_p5jXN8AQM9LWM0D4loKWxJek " +
-        `--timestamp 1614265330 --signature v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= '{"test": 2432232314}'`,
+      "hookd verify --secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw --tolerance none --id " +
+        "msg_p5jXN8AQM9LWM0D4loKWxJek " +
+        `--timestamp 1614265330 --signature v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= ` +
+        `'{"test": 2432232314}'`,
       'cat body.json | hookd verify --secret @secret.txt --x-signature "$(cat x-signature.txt)" --tolerance none -',
     ],
   )
@@ -70,7 +72,8 @@ async function verify({ args, options, terminal }: Call<[string | undefined], Ve
       hint:
         saved === null
           ? "give --signature with --id and --timestamp, or --x-signature, or --request with a saved request"
-          : "the saved request has neither webhook-signature nor x-signature: save it with all of its headers",
+          : "the saved request has neither webhook-signature nor x-signature: save it with all of " +
+            "its headers",
     });
   }
   const isGood = checks.every(({ ok }) => ok);

@@ -1,4 +1,4 @@
-import type { SigningKey } from "../domain/sign.ts";
+import type { SigningKey } from "../../domain/sign.ts";
 
 /** Larger bodies are not written anew: it would take seconds, and hookd sends no more by default. */
 const REWRITTEN_BYTES_MAX = 1024 * 1024;

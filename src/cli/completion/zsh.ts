@@ -1,4 +1,4 @@
-import { type CompletionNode, nameOf, stepsOf, valuedFlags } from "./completion-nodes.ts";
+import { type CompletionNode, nameOf, stepsOf, valuedFlags } from "./nodes.ts";
 
 /** A zsh completion script: to be sourced, or to lie in `fpath` as `_hookd`. */
 export function zshCompletion(nodes: readonly CompletionNode[]): string {

@@ -1,5 +1,6 @@
-import type { AttemptBody, DeliveryBody, WebhookBody } from "./api-types.ts";
-import { type Hold, holdsOf, scheduleText } from "./delivery-holds.ts";
+import type { AttemptBody, DeliveryBody, WebhookBody } from "../api-types.ts";
+import { formatMs, formatSpan, formatTime, plural } from "../format.ts";
+import { type Hold, holdsOf, scheduleText } from "./holds.ts";
 import {
   ERROR_WORDS,
   offWords,
@@ -8,8 +9,7 @@ import {
   statusCodeWords,
   VERDICT_WORDS,
   type Words,
-} from "./delivery-words.ts";
-import { formatMs, formatSpan, formatTime, plural } from "./format.ts";
+} from "./words.ts";
 
 /** One delivery told in words. All text may hold what a receiver said: it is untrusted. */
 export interface Explanation {
@@ -136,7 +136,8 @@ function nextOf(
     const text =
       delivery.status === "success"
         ? "Nothing: it is delivered."
-        : "Nothing, by itself: it stays in the dead-letter queue until it is replayed, purged, or older than retention.dead.";
+        : "Nothing, by itself: it stays in the dead-letter queue until it is replayed, purged, or " +
+          "older than retention.dead.";
     return { kind: "none", at: null, held_by: [], text: [text] };
   }
   if (delivery.is_leased) {
@@ -172,7 +173,9 @@ function whyThen(delivery: DeliveryBody, webhook: WebhookBody | null): string {
     last.status_code === 429 || last.status_code === 503
       ? ", or as long as the receiver asked for with Retry-After"
       : "";
-  return `That is ${formatSpan(waitMs)} after attempt ${last.number} ended: ${scheduleText(webhook)}${asked}.`;
+  return (
+    `That is ${formatSpan(waitMs)} after attempt ${last.number} ended: ` + `${scheduleText(webhook)}${asked}.`
+  );
 }
 
 function fixesOf(
@@ -190,8 +193,11 @@ function fixesOf(
   if (webhook === null) {
     return [
       {
-        text: `Its webhook is deleted, so it can no longer be delivered. Register one, and publish again with a new event uid:`,
-        command: `hookd webhooks add --event ${delivery.event_id} --url https://... --user ${delivery.user_id}`,
+        text:
+          `Its webhook is deleted, so it can no longer be delivered. Register one, and publish ` +
+          `again with a new event uid:`,
+        command:
+          `hookd webhooks add --event ${delivery.event_id} --url https://... --user ` + `${delivery.user_id}`,
       },
     ];
   }

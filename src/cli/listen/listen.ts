@@ -1,13 +1,13 @@
 import { type Command, InvalidArgumentError } from "commander";
-import type { SigningKey } from "../domain/sign.ts";
-import { createClient } from "./client.ts";
-import { addCommand, addServerOptions, type Call, run } from "./command.ts";
-import { Failure, messageOf } from "./failure.ts";
-import { printReceived } from "./listen-output.ts";
-import { durationOption, listOption, secretKey, shareOption, wholeNumber } from "./options.ts";
+import type { SigningKey } from "../../domain/sign.ts";
+import { createClient } from "../client.ts";
+import { addCommand, addServerOptions, type Call, run } from "../command.ts";
+import { Failure, messageOf } from "../failure.ts";
+import { durationOption, listOption, secretKey, shareOption, wholeNumber } from "../options.ts";
+import type { Terminal } from "../terminal.ts";
+import { printReceived } from "./output.ts";
 import type { Receiver } from "./receiver.ts";
 import { createRegistrations, type Registrations } from "./registrations.ts";
-import type { Terminal } from "./terminal.ts";
 
 interface ListenOptions {
   readonly port: number;
@@ -47,7 +47,8 @@ export function addListenCommand(program: Command): void {
     .optionsGroup("Options for webhooks that live as long as this command:")
     .option(
       "--register <events>",
-      "register for these events (order.*, * too) with a hookd that runs with --dev; with commas, or several times",
+      "register for these events (order.*, * too) with a hookd that runs with --dev; with commas, " +
+        "or several times",
       listOption,
     )
     .option("--user <user>", "whose webhooks; default: the key's user");

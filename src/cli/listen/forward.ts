@@ -6,7 +6,7 @@ import {
   type OutgoingHttpHeaders,
 } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
-import { messageOf } from "./failure.ts";
+import { messageOf } from "../failure.ts";
 
 export interface ForwardAnswer {
   readonly status: number;

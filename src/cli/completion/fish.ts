@@ -1,4 +1,4 @@
-import { type CompletionNode, nameOf, stepsOf } from "./completion-nodes.ts";
+import { type CompletionNode, nameOf, stepsOf } from "./nodes.ts";
 
 /** A fish completion script: a line for each command and option, with the command at which it stands. */
 export function fishCompletion(nodes: readonly CompletionNode[]): string {

@@ -1,9 +1,9 @@
-import { retryPolicyOf } from "../config/retry-schedule.ts";
-import { attemptsMax } from "../domain/retry.ts";
-import { formatDuration } from "../lib/units.ts";
-import type { DeliveryBody, WebhookBody } from "./api-types.ts";
-import { offWords } from "./delivery-words.ts";
-import { formatTime, plural } from "./format.ts";
+import { retryPolicyOf } from "../../config/retry-schedule.ts";
+import { attemptsMax } from "../../domain/retry.ts";
+import { formatDuration } from "../../lib/units.ts";
+import type { DeliveryBody, WebhookBody } from "../api-types.ts";
+import { formatTime, plural } from "../format.ts";
+import { offWords } from "./words.ts";
 
 /** Something that keeps an open delivery from being sent. */
 export interface Hold {
@@ -30,7 +30,9 @@ export function holdsOf(delivery: DeliveryBody, webhook: WebhookBody | null, now
 function offHold(webhook: WebhookBody): Hold {
   return {
     kind: "off",
-    text: `Its webhook is off (${offWords(webhook.disabled_reason)}): hookd is about to end it as dead (disabled).`,
+    text:
+      `Its webhook is off (${offWords(webhook.disabled_reason)}): hookd is about to end it as ` +
+      `dead (disabled).`,
     fix: {
       text: "Switch the webhook on, and replay what ended because it was off:",
       command: `hookd webhooks enable ${webhook.id} --replay`,
@@ -53,7 +55,8 @@ function breakerHold({ id, live }: WebhookBody, now: number): Hold | null {
   return {
     kind: "breaker",
     text:
-      "Its webhook's breaker is open: so much failed that hookd sends single probes only, until one is taken. " +
+      "Its webhook's breaker is open: so much failed that hookd sends single probes only, until " +
+      "one is taken. " +
       `The next probe goes ${probe}.`,
     fix: {
       text: "Once the receiver is mended, close the breaker instead of waiting for the next probe:",
@@ -103,6 +106,7 @@ export function scheduleText(webhook: WebhookBody | null): string {
   const delays =
     policy.kind === "list"
       ? policy.delaysMs.map(formatDuration).join(", ")
-      : `${formatDuration(policy.baseMs)}, each ${policy.factor} times the one before, ${formatDuration(policy.maxMs)} at most`;
+      : `${formatDuration(policy.baseMs)}, each ${policy.factor} times the one before, ` +
+        `${formatDuration(policy.maxMs)} at most`;
   return `the delay of its webhook's own schedule (${delays}; ${attempts} in a round), with jitter`;
 }

@@ -1,9 +1,9 @@
-import type { SigningKey } from "../domain/sign.ts";
-import type { WebhookBody } from "./api-types.ts";
-import { type Client, segment } from "./client.ts";
-import { Failure, messageOf } from "./failure.ts";
-import { secretKey } from "./options.ts";
-import type { Terminal } from "./terminal.ts";
+import type { SigningKey } from "../../domain/sign.ts";
+import type { WebhookBody } from "../api-types.ts";
+import { type Client, segment } from "../client.ts";
+import { Failure, messageOf } from "../failure.ts";
+import { secretKey } from "../options.ts";
+import type { Terminal } from "../terminal.ts";
 
 /** Webhooks that are there for as long as somebody listens. */
 export interface Registrations {
@@ -68,7 +68,8 @@ function notRegistered(eventId: string, error: unknown): unknown {
   const message = `${eventId} cannot be registered: ${error.message}`;
   const hints: Readonly<Record<string, string>> = {
     webhook_exists:
-      "an event goes to one webhook of a user: remove that one (hookd webhooks list), or listen for another user: --user",
+      "an event goes to one webhook of a user: remove that one (hookd webhooks list), or listen " +
+      "for another user: --user",
     invalid_url: "webhooks to this machine need a hookd that was started with: hookd serve --dev",
   };
   return new Failure(message, {

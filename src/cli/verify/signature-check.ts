@@ -5,8 +5,8 @@ import {
   type VerifyFailure,
   verifyLegacy,
   verifyStandard,
-} from "../domain/sign.ts";
-import { formatSpan } from "./format.ts";
+} from "../../domain/sign.ts";
+import { formatSpan } from "../format.ts";
 import { signedVariantOf } from "./signed-variant.ts";
 
 /** What was received, and what it is to be checked with. */
@@ -106,7 +106,8 @@ function lateText(time: string | undefined, options: CheckOptions, mismatch: (()
   }
   const fix =
     direction === "old"
-      ? "For a request that was saved a while ago: --tolerance none. Live, it is a replay, or the receiver's clock is ahead."
+      ? "For a request that was saved a while ago: --tolerance none. Live, it is a replay, or the " +
+        "receiver's clock is ahead."
       : "Set the clocks: the sender's is ahead, or the receiver's is behind.";
   return [`${what}; the signature itself is right`, fix];
 }
@@ -137,7 +138,8 @@ function standardMismatch(message: SignedMessage, options: CheckOptions): Found 
   }
   if (isLegacyRight(message, options)) {
     return [
-      "x-signature is right, so the secret, the body and its time are: webhook-id, webhook-timestamp or this header was changed",
+      "x-signature is right, so the secret, the body and its time are: webhook-id, " +
+        "webhook-timestamp or this header was changed",
       "Take webhook-id and webhook-timestamp as they came, of the same request.",
     ];
   }
@@ -157,7 +159,8 @@ function legacyMismatch(message: SignedMessage, options: CheckOptions): Found {
   }
   if (isStandardRight(message, options)) {
     return [
-      "webhook-signature is right, so the secret and the body are: this header was changed, or keyed with the decoded secret",
+      "webhook-signature is right, so the secret and the body are: this header was changed, or " +
+        "keyed with the decoded secret",
       "x-signature is keyed with the whole whsec_... text, and signs `<t>.<body>`.",
     ];
   }
@@ -192,8 +195,10 @@ function isStandardRight({ id, timestamp, signature, body }: SignedMessage, { ke
 function unexplained({ body }: SignedMessage): Found {
   return [
     "it was not made with this secret over this message: the secret is another one, or the body was changed",
-    `The secret: compare it with GET /v1/webhooks/<id>/secret (hookd-webhook-id names the webhook). The body: these are ` +
-      `${body.length} bytes, and every one counts; take it raw, before anything parses it. (Line ends, a byte order ` +
+    `The secret: compare it with GET /v1/webhooks/<id>/secret (hookd-webhook-id names the ` +
+      `webhook). The body: these are ` +
+      `${body.length} bytes, and every one counts; take it raw, before anything parses it. (Line ` +
+      `ends, a byte order ` +
       "mark and JSON written anew were tried, and are not it.)",
   ];
 }

@@ -1,7 +1,7 @@
-import { plural } from "./format.ts";
+import { plural } from "../format.ts";
+import type { Cell, Colour, Terminal } from "../terminal.ts";
 import { prettyJson } from "./pretty-json.ts";
 import type { ReceivedDelivery } from "./receiver.ts";
-import type { Cell, Colour, Terminal } from "./terminal.ts";
 
 /** Of a body, in characters: what fits beside the rest of the line. */
 const EXCERPT_MAX = 200;

@@ -1,4 +1,4 @@
-import { type CompletionNode, nameOf, stepsOf, valuedFlags } from "./completion-nodes.ts";
+import { type CompletionNode, nameOf, stepsOf, valuedFlags } from "./nodes.ts";
 
 /**
  * A bash completion script. `_hookd_at` says for a command what there is: words, options, options behind which a value
