@@ -149,8 +149,7 @@ function findKey(options: ClientOptions, terminal: Terminal, server: URL): strin
     if (error instanceof Failure) throw error;
     throw new Failure(`no API key: ${file} cannot be read (${messageOf(error)})`, {
       hint:
-        "the daemon makes it at its first start: start one with `hookd serve`, or name its data " +
-        "directory with " +
+        "the daemon makes it at its first start: start one with `hookd serve`, or name its data directory with " +
         "--data-dir, or give a key with --key or HOOKD_API_KEY",
       cause: error,
     });

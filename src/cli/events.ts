@@ -66,8 +66,8 @@ export function addEventCommands(program: Command): void {
     )
     .option(
       "--file <file>",
-      "many events, one a line as JSON: {event_id, payload, event_uid?, " +
-        "user_id?}; with --event each line is a payload",
+      "many events, one a line as JSON: {event_id, payload, event_uid?, user_id?}; " +
+        "with --event each line is a payload",
     )
     .option(
       "--batch <count>",
@@ -200,8 +200,6 @@ function checkJson(bytes: Uint8Array): void {
 function usage(message: string): Failure {
   return new Failure(message, {
     exitCode: 2,
-    hint:
-      `for example: hookd events send user.created '{"id": ` +
-      `1}', or: hookd events send --file events.ndjson`,
+    hint: "for example: hookd events send user.created '{\"id\": 1}', or: hookd events send --file events.ndjson",
   });
 }

@@ -211,8 +211,7 @@ class Sending {
     const where = `lines ${lines[0]?.number} to ${lines.at(-1)?.number}`;
     this.#terminal.note(
       `The answer for ${where} was lost: they may have been published, or not. Events with an ` +
-        `event_uid of their own ` +
-        "can be sent again: each is still one event.",
+        "event_uid of their own can be sent again: each is still one event.",
       "yellow",
     );
   }
@@ -235,9 +234,9 @@ class Sending {
       ...(duplicates > 0 ? [`${duplicates} published before`] : []),
       ...(unmatched > 0 ? [`${unmatched} without a webhook`] : []),
     ];
+    const noted = notes.length > 0 ? ` (${notes.join(", ")})` : "";
     return [
-      `${plural(this.#count(), "event")}: ${accepted} ` +
-        `accepted${notes.length > 0 ? ` (${notes.join(", ")})` : ""}`,
+      `${plural(this.#count(), "event")}: ${accepted} accepted${noted}`,
       `${refused} refused`,
       ...(unknown > 0 ? [`${unknown} unknown`] : []),
       plural(deliveries, "delivery", "deliveries"),

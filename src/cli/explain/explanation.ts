@@ -194,8 +194,8 @@ function fixesOf(
     return [
       {
         text:
-          `Its webhook is deleted, so it can no longer be delivered. Register one, and publish ` +
-          `again with a new event uid:`,
+          "Its webhook is deleted, so it can no longer be delivered. Register one, and publish " +
+          "again with a new event uid:",
         command:
           `hookd webhooks add --event ${delivery.event_id} --url https://... --user ` + `${delivery.user_id}`,
       },

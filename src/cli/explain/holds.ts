@@ -31,8 +31,8 @@ function offHold(webhook: WebhookBody): Hold {
   return {
     kind: "off",
     text:
-      `Its webhook is off (${offWords(webhook.disabled_reason)}): hookd is about to end it as ` +
-      `dead (disabled).`,
+      `Its webhook is off (${offWords(webhook.disabled_reason)}): hookd is about to ` +
+      "end it as dead (disabled).",
     fix: {
       text: "Switch the webhook on, and replay what ended because it was off:",
       command: `hookd webhooks enable ${webhook.id} --replay`,
@@ -56,8 +56,7 @@ function breakerHold({ id, live }: WebhookBody, now: number): Hold | null {
     kind: "breaker",
     text:
       "Its webhook's breaker is open: so much failed that hookd sends single probes only, until " +
-      "one is taken. " +
-      `The next probe goes ${probe}.`,
+      `one is taken. The next probe goes ${probe}.`,
     fix: {
       text: "Once the receiver is mended, close the breaker instead of waiting for the next probe:",
       command: `hookd webhooks enable ${id}`,

@@ -18,8 +18,8 @@ export const REASON_WORDS: Readonly<Record<DeadReason, Words>> = {
   exhausted: {
     why: "Every attempt that the retry schedule allows was used, and none was taken.",
     fix:
-      "Mend what the attempts failed of, then replay. More patience is a setting: hookd " +
-      "webhooks update <id> --retry.",
+      "Mend what the attempts failed of, then replay. More patience is a setting: " +
+      "hookd webhooks update <id> --retry.",
   },
   permanent: {
     why: "The receiver gave an answer that trying again does not change, so hookd stopped at once.",
@@ -40,9 +40,8 @@ export const REASON_WORDS: Readonly<Record<DeadReason, Words>> = {
       "hookd may not connect to where the callback URL leads: the address is not public, or the " +
       "URL is http.",
     fix:
-      "Give the webhook an https URL with a public address. Receivers inside your network are " +
-      "allowed by net.allow and " +
-      "net.allow_http in the configuration; `hookd serve --dev` allows this machine.",
+      "Give the webhook an https URL with a public address. Receivers inside your network are allowed " +
+      "by net.allow and net.allow_http in the configuration; `hookd serve --dev` allows this machine.",
   },
   overflow: {
     why: "The webhook's backlog was at limits.lane_backlog when a broadcast reached it.",
@@ -55,8 +54,8 @@ export const ERROR_WORDS: Readonly<Record<AttemptError, Words>> = {
   timeout: {
     why: "The receiver did not answer within the timeout.",
     fix:
-      "Let the receiver answer first and work afterwards, or allow it more time: hookd webhooks " +
-      "update <id> --timeout 30s.",
+      "Let the receiver answer first and work afterwards, or allow it more time: " +
+      "hookd webhooks update <id> --timeout 30s.",
   },
   dns: {
     why: "The host name of the callback URL could not be resolved.",
@@ -152,8 +151,8 @@ const STATUS_CODE_WORDS: Readonly<Record<number, Words>> = {
   429: {
     why: "The receiver has had more requests than it wants (429).",
     fix:
-      "Tell hookd its limit, so that events wait instead of failing: hookd webhooks update <id> " +
-      "--rate-limit 10.",
+      "Tell hookd its limit, so that events wait instead of failing: " +
+      "hookd webhooks update <id> --rate-limit 10.",
   },
   503: {
     why: "The receiver is not available (503): overloaded, or being maintained.",

@@ -46,8 +46,7 @@ export function parseRawRequest(bytes: Buffer): RawRequest {
   }
   const missing = Number(length) - rest.length;
   if (missing > 0) {
-    const damage =
-      `the body has ${rest.length} bytes where content-length says ${length}: it was ` + "cut or changed";
+    const damage = `the body has ${rest.length} bytes and not ${length}, as content-length says: it was cut or changed`;
     return { headers, body: rest, damage, note: null };
   }
   const note =

@@ -195,11 +195,9 @@ function isStandardRight({ id, timestamp, signature, body }: SignedMessage, { ke
 function unexplained({ body }: SignedMessage): Found {
   return [
     "it was not made with this secret over this message: the secret is another one, or the body was changed",
-    `The secret: compare it with GET /v1/webhooks/<id>/secret (hookd-webhook-id names the ` +
-      `webhook). The body: these are ` +
-      `${body.length} bytes, and every one counts; take it raw, before anything parses it. (Line ` +
-      `ends, a byte order ` +
-      "mark and JSON written anew were tried, and are not it.)",
+    "The secret: compare it with GET /v1/webhooks/<id>/secret (hookd-webhook-id names the webhook). " +
+      `The body: these are ${body.length} bytes, and every one counts; take it raw, before anything ` +
+      "parses it. (Line ends, a byte order mark and JSON written anew were tried, and are not it.)",
   ];
 }
 

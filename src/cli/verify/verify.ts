@@ -32,10 +32,9 @@ export function addVerifyCommand(program: Command): void {
     "Check a webhook's signature offline: says what is wrong with it; exits 0 only when it is good",
     [
       "hookd verify --secret @secret.txt --request request.http --tolerance none",
-      "hookd verify --secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw --tolerance none --id " +
-        "msg_p5jXN8AQM9LWM0D4loKWxJek " +
-        `--timestamp 1614265330 --signature v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= ` +
-        `'{"test": 2432232314}'`,
+      "hookd verify --secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw --tolerance none " +
+        "--id msg_p5jXN8AQM9LWM0D4loKWxJek --timestamp 1614265330 " +
+        "--signature v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= '{\"test\": 2432232314}'",
       'cat body.json | hookd verify --secret @secret.txt --x-signature "$(cat x-signature.txt)" --tolerance none -',
     ],
   )

@@ -121,8 +121,7 @@ function assertDurable(db: Db): void {
   const locking = db.pragma("locking_mode", { simple: true });
   if (synchronous !== 1 || journal !== "wal" || locking !== "exclusive") {
     throw new Error(
-      `the database is not durable: synchronous=${synchronous} (want 1), journal_mode=${journal} ` +
-        `(want wal), ` +
+      `the database is not durable: synchronous=${synchronous} (want 1), journal_mode=${journal} (want wal), ` +
         `locking_mode=${locking} (want exclusive)`,
     );
   }
@@ -134,8 +133,7 @@ function unreadable(path: string, error: unknown): Error {
     code.startsWith("SQLITE_BUSY") || code.startsWith("SQLITE_LOCKED")
       ? `another hookd is running on ${path}. Stop it first, or use another --data-dir`
       : code === "SQLITE_NOTADB" || code.startsWith("SQLITE_CORRUPT")
-        ? `${path} is not a database that can be read (${code}). Restore it from a backup; hookd ` +
-          `does not overwrite it`
+        ? `${path} is not a database that can be read (${code}). Restore it from a backup; hookd does not overwrite it`
         : `${path} cannot be opened: ${error instanceof Error ? error.message : String(error)}`;
   return new Error(what, { cause: error });
 }
