@@ -73,6 +73,28 @@ export interface DeliveryBody {
   readonly attempts?: readonly AttemptBody[];
 }
 
+/** An attempt as GET /v1/stream tells it. */
+export interface SettledBody {
+  readonly delivery_id: string;
+  readonly webhook_id: string;
+  readonly user_id: string;
+  readonly event_id: string;
+  readonly event_uid: string;
+  /** What it left its delivery as. */
+  readonly status: "pending" | "retrying" | "success" | "dead";
+  readonly reason: string | null;
+  readonly next_retry_at: string | null;
+  readonly attempt: AttemptBody;
+}
+
+/** Of all attempts that the stream's filter let through in a second, shown or skipped. */
+export interface StreamCountsBody {
+  readonly attempts: number;
+  readonly success: number;
+  readonly retrying: number;
+  readonly dead: number;
+}
+
 export interface AcceptedBody {
   readonly event_uid: string | null;
   readonly delivery_count: number;

@@ -19,6 +19,8 @@ export interface ApiRequest {
   readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   /** Below /v1, its variable parts encoded: see `segment`. */
   readonly path: string;
+  /** The path is not below /v1: /metrics. */
+  readonly isUnversioned?: boolean;
   /** Those undefined are left out. */
   readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
   readonly json?: unknown;
@@ -39,11 +41,18 @@ export interface ApiAnswer<T> {
 export interface Client {
   readonly isJson: boolean;
   readonly isCurl: boolean;
+  /** Whom it asks, to be shown. */
+  readonly server: string;
   /**
    * Resolves with an answer of 2xx, and throws a Failure for all else. With --curl it prints the request instead of
    * sending it, and throws Finished.
    */
   call<T>(request: ApiRequest): Promise<ApiAnswer<T>>;
+  /**
+   * The same for an answer that goes on, or that is no JSON: resolves with its bytes as they come, once a 2xx has begun.
+   * They end, or throw a Failure, when the connection does; `signal` ends it from here.
+   */
+  open(request: ApiRequest, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
 }
 
 const DEFAULT_SERVER = "http://127.0.0.1:8420";
@@ -57,7 +66,7 @@ export function createClient(options: ClientOptions, terminal: Terminal): Client
   const server = serverOf(options, terminal);
   let key: string | null = null;
 
-  async function send(request: ApiRequest, url: URL): Promise<Response> {
+  async function send(request: ApiRequest, url: URL, signal: AbortSignal): Promise<Response> {
     key ??= findKey(options, terminal, server);
     const body = request.bytes ?? (request.json === undefined ? undefined : JSON.stringify(request.json));
     try {
@@ -71,20 +80,22 @@ export function createClient(options: ClientOptions, terminal: Terminal): Client
         ...(body === undefined ? {} : { body }),
         // A redirect would carry the key to wherever it points.
         redirect: "error",
-        signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+        signal,
       });
     } catch (error) {
       throw unreachable(server, error);
     }
   }
 
-  async function call<T>(request: ApiRequest): Promise<ApiAnswer<T>> {
+  function urlToSend(request: ApiRequest): URL {
     const url = urlOf(server, request);
-    if (options.curl === true) {
-      terminal.line(curlOf(request.method, url, headersOf(request), request.bytes ?? request.json));
-      throw new Finished();
-    }
-    const response = await send(request, url);
+    if (options.curl !== true) return url;
+    terminal.line(curlOf(request.method, url, headersOf(request), request.bytes ?? request.json));
+    throw new Finished();
+  }
+
+  async function call<T>(request: ApiRequest): Promise<ApiAnswer<T>> {
+    const response = await send(request, urlToSend(request), AbortSignal.timeout(ANSWER_TIMEOUT_MS));
     const text = await readText(response, server);
     const body = parseJson(text);
     if (!response.ok) throw refused(response, body, server);
@@ -93,7 +104,21 @@ export function createClient(options: ClientOptions, terminal: Terminal): Client
     return { status: response.status, text, body: body as T, retryAfterSeconds };
   }
 
-  return { isJson: options.json === true, isCurl: options.curl === true, call };
+  async function open(request: ApiRequest, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    const begin = deadlineOf(ANSWER_TIMEOUT_MS);
+    try {
+      const signals = signal === undefined ? [begin.signal] : [begin.signal, signal];
+      const response = await send(request, urlToSend(request), AbortSignal.any(signals));
+      if (!response.ok) throw refused(response, parseJson(await readText(response, server)), server);
+      return bytesOf(response, server);
+    } finally {
+      // What goes on after its begin has no deadline.
+      begin.clear();
+    }
+  }
+
+  const { json: isJson = false, curl: isCurl = false } = options;
+  return { isJson, isCurl, server: server.origin, call, open };
 }
 
 /** One part of a path: what the command line names may be anything. */
@@ -123,7 +148,8 @@ function serverOf(options: ClientOptions, terminal: Terminal): URL {
 }
 
 function urlOf(server: URL, request: ApiRequest): URL {
-  const url = new URL(`${server.pathname.replace(/\/+$/, "")}/v1${request.path}`, server);
+  const version = request.isUnversioned === true ? "" : "/v1";
+  const url = new URL(`${server.pathname.replace(/\/+$/, "")}${version}${request.path}`, server);
   for (const [name, value] of Object.entries(request.query ?? {})) {
     if (value !== undefined) url.searchParams.set(name, String(value));
   }
@@ -164,6 +190,21 @@ function checkKey(text: string, where: string): string {
   });
 }
 
+/** As AbortSignal.timeout, but can be called off. */
+function deadlineOf(ms: number): { signal: AbortSignal; clear(): void } {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(new DOMException("no answer", "TimeoutError")), ms);
+  return { signal: controller.signal, clear: () => clearTimeout(timer) };
+}
+
+async function* bytesOf(response: Response, server: URL): AsyncGenerator<Uint8Array> {
+  try {
+    yield* response.body ?? [];
+  } catch (error) {
+    throw unreachable(server, error);
+  }
+}
+
 async function readText(response: Response, server: URL): Promise<string> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
@@ -202,6 +243,7 @@ function refused(response: Response, body: unknown, server: URL): Failure {
     hint: hintFor(response, body),
     code: body.code,
     retryAfterSeconds: retryAfterOf(response),
+    isPassing: isPassing(response.status),
   });
 }
 
@@ -209,6 +251,10 @@ function refused(response: Response, body: unknown, server: URL): Failure {
 function retryAfterOf(response: Response): number | null {
   const text = response.headers.get("retry-after") ?? "";
   return /^\d{1,9}$/.test(text) ? Number(text) : null;
+}
+
+function isPassing(status: number): boolean {
+  return status === 429 || status >= 500;
 }
 
 function isProblem(body: unknown): body is ProblemBody {
@@ -241,16 +287,19 @@ function unreachable(server: URL, error: unknown): Failure {
   if (code === "ECONNREFUSED") {
     return new Failure(`nothing listens at ${server.origin}`, {
       hint: "is hookd running? start it with: hookd serve (or name another address with --server)",
+      isPassing: true,
       cause: error,
     });
   }
   if (error instanceof Error && error.name === "TimeoutError") {
     return new Failure(`${server.origin} did not answer within ${ANSWER_TIMEOUT_MS / 1000} s`, {
+      isPassing: true,
       cause: error,
     });
   }
   return new Failure(`${server.origin} cannot be asked: ${messageOf(cause)}`, {
     hint: "check --server (HOOKD_SERVER)",
+    isPassing: true,
     cause: error,
   });
 }
@@ -258,5 +307,6 @@ function unreachable(server: URL, error: unknown): Failure {
 function noHookd(server: URL, status: number): Failure {
   return new Failure(`${server.origin} answered ${status}, and not as hookd does`, {
     hint: "check --server (HOOKD_SERVER): something else may listen there",
+    isPassing: isPassing(status),
   });
 }

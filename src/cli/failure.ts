@@ -3,6 +3,7 @@ interface FailureOptions {
   readonly exitCode?: 1 | 2;
   readonly code?: string;
   readonly retryAfterSeconds?: number | null;
+  readonly isPassing?: boolean;
   readonly cause?: unknown;
 }
 
@@ -15,6 +16,8 @@ export class Failure extends Error {
   readonly code: string | null;
   /** What the API asked to wait, in seconds. */
   readonly retryAfterSeconds: number | null;
+  /** The same call may succeed later: nothing answered, or hookd was busy or stopping. */
+  readonly isPassing: boolean;
 
   constructor(message: string, options: FailureOptions = {}) {
     super(message, options.cause === undefined ? {} : { cause: options.cause });
@@ -23,6 +26,7 @@ export class Failure extends Error {
     this.hint = options.hint ?? null;
     this.code = options.code ?? null;
     this.retryAfterSeconds = options.retryAfterSeconds ?? null;
+    this.isPassing = options.isPassing ?? false;
   }
 }
 
