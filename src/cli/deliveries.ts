@@ -10,6 +10,7 @@ import { followDeliveries, outcomeOf } from "./follow.ts";
 import { formatAgo, formatMs, statusColour } from "./format.ts";
 import { addListOptions, type ListOptions, printList } from "./lists.ts";
 import { type Column, printFields, printTable } from "./table.ts";
+import { addTailCommand } from "./tail.ts";
 import type { Terminal } from "./terminal.ts";
 
 const ID = "dlv_01kb8zs5xjf7crc7a9vpz4h3tn";
@@ -82,6 +83,7 @@ export function addDeliveryCommands(program: Command): void {
       replayMany(call, "/deliveries/replay", call.args[0], { status: call.options.status }),
     ),
   );
+  addTailCommand(group);
   addClientOptions(group);
 }
 

@@ -13,6 +13,7 @@ const COMMANDS: readonly (readonly [names: readonly string[], load: Load])[] = [
   [["dlq"], async () => (await import("./dlq.ts")).addDlqCommands],
   [["jobs", "job"], async () => (await import("./jobs.ts")).addJobCommands],
   [["keys", "key"], async () => (await import("./keys.ts")).addKeyCommands],
+  [["top"], async () => (await import("./top.ts")).addTopCommand],
   [["backup"], async () => (await import("./backup.ts")).addBackupCommand],
   [["backups"], async () => (await import("./backup.ts")).addBackupCommands],
   [["restore"], async () => (await import("./restore.ts")).addRestoreCommand],
