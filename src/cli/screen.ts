@@ -1,3 +1,4 @@
+import { preferProduction } from "../config/environment.ts";
 import type { Api } from "../tui/api.ts";
 import { parseInert } from "../tui/inert.ts";
 import type { Screen } from "../tui/screen.ts";
@@ -12,6 +13,7 @@ export function hasScreen(client: Client, terminal: Terminal): boolean {
 
 /** Fills the terminal until the screen ends. Ink and React are loaded here and nowhere before: they take 100 ms. */
 export async function showScreen(terminal: Terminal, create: () => Screen): Promise<void> {
+  preferProduction();
   const { show } = await import("../tui/app.ts");
   const ending = await show(create(), (terminal.env.NO_COLOR ?? "") === "");
   if (ending === "interrupted") process.exitCode = 130;

@@ -2,6 +2,10 @@ import { formatSpan } from "../lib/format.ts";
 import { type Ink, type Line, type Span, spaced } from "./line.ts";
 import type { Health } from "./metrics.ts";
 
+// Made once: making one costs more than a frame's other figures together.
+const WHOLE = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+const TENTHS = new Intl.NumberFormat("en-US", { maximumFractionDigits: 1 });
+
 /** How the daemon does, in a line. */
 export function healthLine(health: Health | null): Line {
   const share = health?.successShare ?? null;
@@ -25,8 +29,7 @@ export function figure(name: string, value: number | null): Span {
 
 export function numberText(value: number | null): string {
   if (value === null) return "-";
-  const digits = value > 0 && value < 10 && !Number.isInteger(value) ? 1 : 0;
-  return value.toLocaleString("en-US", { maximumFractionDigits: digits });
+  return (value > 0 && value < 10 ? TENTHS : WHOLE).format(value);
 }
 
 export function shareText(share: number | null): string {

@@ -1,4 +1,4 @@
-import type { SettledBody } from "../cli/api-types.ts";
+import type { AttemptBody, SettledBody } from "../cli/api-types.ts";
 import { formatMs, formatSpan } from "../lib/format.ts";
 import { detailLines } from "./detail-lines.ts";
 import { figure, healthLine } from "./health-line.ts";
@@ -29,7 +29,7 @@ interface Column {
 }
 
 const COLUMNS: readonly Column[] = [
-  { title: "TIME", width: 12, rank: 1, text: ({ attempt }) => clockOf(attempt.started_at, true) },
+  { title: "TIME", width: 12, rank: 1, text: ({ attempt }) => clockOf(endOf(attempt), true) },
   { title: "OUTCOME", width: 8, rank: 1, text: ({ status }) => status },
   { title: "EVENT", width: 22, rank: 1, text: ({ event_id }) => event_id },
   { title: "ANSWER", width: 9, rank: 1, text: answerOf },
@@ -172,13 +172,19 @@ function answerOf({ attempt }: SettledBody): string {
 }
 
 function nextOf({ next_retry_at, reason }: SettledBody): string {
-  if (next_retry_at !== null) return `at ${clockOf(next_retry_at, false)}`;
+  if (next_retry_at !== null) return `at ${clockOf(Date.parse(next_retry_at), false)}`;
   return reason ?? "";
 }
 
+/** When it settled, or a little before: rows come in that order. */
+function endOf({ started_at, duration_ms }: AttemptBody): number {
+  return Date.parse(started_at) + duration_ms;
+}
+
 /** Of the day, where the terminal is: what somebody compares with a clock on the wall. */
-function clockOf(time: string, hasMs: boolean): string {
-  const at = new Date(time);
-  const text = at.toLocaleTimeString("en-GB", { hour12: false });
+function clockOf(atMs: number, hasMs: boolean): string {
+  const at = new Date(atMs);
+  const parts = [at.getHours(), at.getMinutes(), at.getSeconds()];
+  const text = parts.map((part) => String(part).padStart(2, "0")).join(":");
   return hasMs ? `${text}.${String(at.getMilliseconds()).padStart(3, "0")}` : text;
 }
