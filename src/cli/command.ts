@@ -1,4 +1,4 @@
-import { Command, Option } from "commander";
+import { Command, type CommandOptions, Option } from "commander";
 import { type Client, type ClientOptions, createClient, DEFAULT_DATA_DIR } from "./client.ts";
 import { createTerminal, type Terminal } from "./terminal.ts";
 
@@ -13,14 +13,15 @@ export interface ClientCall<Arguments extends readonly unknown[], Options> exten
   readonly client: Client;
 }
 
-/** A command, with help that shows how it is used. */
+/** A command, with help that shows how it is used. With `isDefault` it is what its group does without more words. */
 export function addCommand(
   parent: Command,
   usage: string,
   summary: string,
   examples: readonly string[],
+  options: CommandOptions = {},
 ): Command {
-  const command = parent.command(usage).summary(summary).description(summary);
+  const command = parent.command(usage, options).summary(summary).description(summary);
   return command.addHelpText("after", examplesText(examples));
 }
 

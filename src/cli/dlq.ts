@@ -3,6 +3,7 @@ import type { DeadGroupBody, PageBody } from "./api-types.ts";
 import { addBulkOptions, addPurgeOptions, type BulkOptions, purgeMany, replayMany } from "./bulk.ts";
 import { addClientOptions, addCommand, addGroup, type ClientCall, runClient } from "./command.ts";
 import { printDeliveries } from "./deliveries.ts";
+import { addBrowseCommand } from "./dlq-browse.ts";
 import { addFilterOptions, type FilterOptions, filterOf } from "./filters.ts";
 import { addListOptions, type ListOptions } from "./lists.ts";
 import { type Column, printTable } from "./table.ts";
@@ -14,6 +15,8 @@ export function addDlqCommands(program: Command): void {
     "hookd dlq list",
     "hookd dlq replay --event invoice.paid",
   ]);
+
+  addBrowseCommand(group);
 
   addListOptions(
     addFilterOptions(

@@ -2,6 +2,7 @@ import { preferProduction } from "../config/environment.ts";
 import type { Api } from "../tui/api.ts";
 import { parseInert } from "../tui/inert.ts";
 import type { Screen } from "../tui/screen.ts";
+import type { DeadGroupBody, PageBody } from "./api-types.ts";
 import { type ApiRequest, type Client, segment } from "./client.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -44,6 +45,14 @@ export function apiOf(client: Client): Api {
     delivery: (id) => ask({ method: "GET", path: `/deliveries/${segment(id)}` }),
     retry: (id) => ask({ method: "POST", path: `/deliveries/${segment(id)}/retry` }),
     webhook: (id) => ask({ method: "GET", path: `/webhooks/${segment(id)}` }),
+    async deadGroups(group) {
+      return (await ask<PageBody<DeadGroupBody>>({ method: "GET", path: "/dlq", query: { group } })).data;
+    },
+    dead: ({ ids: _, ...filter }) => ask({ method: "GET", path: "/dlq", query: { ...filter, limit: 200 } }),
+    countDead: (verb, selection) =>
+      ask({ method: "POST", path: `/dlq/${verb}`, json: { ...selection, dry_run: true } }),
+    startDead: (verb, selection) => ask({ method: "POST", path: `/dlq/${verb}`, json: selection }),
+    job: (id) => ask({ method: "GET", path: `/jobs/${segment(id)}` }),
     webhooks: (query) => ask({ method: "GET", path: "/webhooks", query: { ...query, limit: 200 } }),
   };
 }

@@ -1,4 +1,11 @@
-import type { DeliveryBody, PageBody, WebhookBody } from "../cli/api-types.ts";
+import type {
+  DeadGroupBody,
+  DeliveryBody,
+  DryRunBody,
+  JobBody,
+  PageBody,
+  WebhookBody,
+} from "../cli/api-types.ts";
 
 /** Which attempts are watched, as the API's query names it. */
 export interface WatchQuery {
@@ -7,6 +14,15 @@ export interface WatchQuery {
   readonly user_id?: string | undefined;
   readonly event_id?: string | undefined;
   readonly rows_per_second?: number | undefined;
+}
+
+/** Which of the dead: a filter, or ids. */
+export interface Selection {
+  readonly webhook_id?: string;
+  readonly reason?: string;
+  readonly event_id?: string;
+  readonly user_id?: string;
+  readonly ids?: readonly string[];
 }
 
 /** Which webhooks are listed. */
@@ -29,6 +45,14 @@ export interface Api {
   delivery(id: string): Promise<DeliveryBody>;
   retry(id: string): Promise<DeliveryBody>;
   webhook(id: string): Promise<WebhookBody>;
+  /** Counts of the dead, by `webhook,reason` and the like. */
+  deadGroups(group: string): Promise<readonly DeadGroupBody[]>;
+  /** Newest first, a page of them. */
+  dead(selection: Selection): Promise<PageBody<DeliveryBody>>;
+  /** How many a job would cover. */
+  countDead(verb: "replay" | "purge", selection: Selection): Promise<DryRunBody>;
+  startDead(verb: "replay" | "purge", selection: Selection): Promise<{ readonly job_id: string }>;
+  job(id: string): Promise<JobBody>;
   webhooks(query: WebhookQuery & { cursor?: string | undefined }): Promise<PageBody<WebhookBody>>;
 }
 

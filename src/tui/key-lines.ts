@@ -27,6 +27,20 @@ export const TOP_KEYS: KeyTable = [
   ["q, ctrl-c", "quit"],
 ];
 
+export const DLQ_KEYS: KeyTable = [
+  ["up, down, j, k", "select a line"],
+  ["pgup, pgdn, home, end", "scroll"],
+  ["enter", "the deliveries of a group; every attempt of a delivery"],
+  ["g", "count by something else: webhook and reason, webhook, reason, event, user"],
+  ["space, a", "mark a line, all lines; again: not"],
+  ["r", "replay what is marked, or else the selected line: says how many, and asks"],
+  ["p", "purge it: deletes for good; says how many, and asks"],
+  ["/", "filter as you type: all words, !word for none of these; enter keeps it, esc ends it"],
+  ["c", "copy the id to the clipboard (where the terminal takes OSC 52)"],
+  ["esc", "leave the pane, then the filter, then the marks, then the group"],
+  ["q, ctrl-c", "quit; a job that runs goes on"],
+];
+
 const WIDTH = 24;
 
 export function keyLines(table: KeyTable): Line[] {

@@ -36,14 +36,12 @@ const CONTROLS: Readonly<Record<string, Key>> = {
 export function keysOf(input: string, key: InkKey): Key[] {
   if (key.ctrl) return [`ctrl-${input}`];
   const name = NAMED.find(([flag]) => key[flag] === true)?.[1];
-  if (name === "escape" || name === undefined) {
-    const typed = [...input].flatMap((character) => {
-      const control = CONTROLS[character];
-      return control !== undefined ? [control] : /\p{Control}/u.test(character) ? [] : [character];
-    });
-    return key.meta || name === "escape" ? ["escape", ...typed] : typed;
-  }
-  return [name];
+  if (name !== undefined && name !== "escape") return [name];
+  const typed = [...input].flatMap((character) => {
+    const control = CONTROLS[character];
+    return control !== undefined ? [control] : /\p{Control}/u.test(character) ? [] : [character];
+  });
+  return [...(key.meta ? ["escape"] : []), ...(name === "escape" ? ["escape"] : []), ...typed];
 }
 
 /** Whether the key types a character. */

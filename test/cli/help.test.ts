@@ -100,7 +100,7 @@ describe("exit codes", () => {
     [2, [], /^$/, /Usage: hookd/],
     [2, ["webhook"], /^$/, /Usage: hookd webhooks/],
     [2, ["delivries"], /^$/, /unknown command 'delivries'\n\(Did you mean deliveries\?\)/],
-    [2, ["dlq", "lst"], /^$/, /Did you mean one of list, ls/],
+    [2, ["dlq", "lst"], /^$/, /unknown command 'lst'\n\(Did you mean list\?\)/],
     [2, ["events", "send", "a"], /^$/, /nothing says what the payload is/],
     [2, ["events", "send", "a", "{"], /^$/, /not JSON.*\n.*--content-type/],
     [2, ["events", "send", "a", "@/nonexistent"], /^$/, /\/nonexistent: ENOENT/],

@@ -41,10 +41,13 @@ export function openTerminal(command: readonly string[], options: TerminalOption
   // A client that is told of all output, and so of when it is worth looking again.
   const watcher = spawn("tmux", ["-S", socket, "-C", "attach"], { stdio: ["pipe", "pipe", "ignore"] });
   const listeners = new Set<() => void>();
+  /** What a test that failed still waits for is not looked for any more. */
+  let isOver = false;
   watcher.stdout.on("data", () => {
     for (const listener of listeners) listener();
   });
   onTestFinished(() => {
+    isOver = true;
     watcher.kill();
     tmux("kill-server");
   });
@@ -55,8 +58,11 @@ export function openTerminal(command: readonly string[], options: TerminalOption
     keys: (...keys) => void tmux("send-keys", ...keys),
     waitFor(looks, ms = 15_000) {
       return new Promise((resolve, reject) => {
-        const timer = setTimeout(() => end(new Error(`not within ${ms} ms: ${looks}\n${screen()}`)), ms);
+        const timer = setTimeout(() => {
+          if (!isOver) end(new Error(`not within ${ms} ms: ${looks}\n${screen()}`));
+        }, ms);
         const look = () => {
+          if (isOver) return;
           const text = screen();
           if (looks instanceof RegExp ? looks.test(text) : looks(text)) end(text);
         };

@@ -46,6 +46,19 @@ export function fakeApi() {
       return answers.delivery;
     },
     webhook: async () => webhookBody(),
+    deadGroups: async () => [],
+    dead: async () => ({ data: [], next_cursor: null }),
+    countDead: async () => ({ count: 0, is_exact: true }),
+    startDead: async () => ({ job_id: "job_1" }),
+    job: async (id) => ({
+      id,
+      kind: "replay",
+      status: "done",
+      total: 0,
+      done: 0,
+      created_at: "",
+      completed_at: "",
+    }),
     webhooks: async () => ({ data: answers.webhooks, next_cursor: null }),
   };
   return {
