@@ -24,7 +24,7 @@ export function addTailCommand(group: Command): void {
   addCommand(group, "tail", "Watch attempts as they settle: live on a terminal, lines in a pipe", [
     "hookd deliveries tail --failed",
     "hookd deliveries tail --webhook wh_01kb8zs5xjf7crc7a9vpz4h3tn",
-    "hookd deliveries tail --json | jq -r .event_id",
+    "hookd deliveries tail --json > attempts.ndjson",
   ])
     .option("--failed", "only those that leave their delivery undelivered: retrying or dead")
     .option("--webhook <id>", "to this webhook")
@@ -74,6 +74,7 @@ async function printLines(
   const { watchAttempts } = await import("../tui/watch.ts");
   const skipped = noteSkipped(terminal);
   let wasLost = false;
+  let isFirst = true;
   for await (const watched of watchAttempts(apiOf(client), { query, signal: new AbortController().signal })) {
     if (watched.kind === "attempt") {
       if (client.isJson) terminal.json(watched.json);
@@ -82,7 +83,11 @@ async function printLines(
     else if (watched.kind === "lost") {
       wasLost = true;
       terminal.note(`${watched.why}; trying again in ${formatMs(watched.waitMs)}`, "yellow");
-    } else if (watched.kind === "open" && wasLost) terminal.note("Connected again.");
+    } else if (watched.kind === "open") {
+      if (wasLost) terminal.note("Connected again.");
+      else if (isFirst) terminal.note("Watching attempts as they settle. Ctrl-C ends it.");
+      isFirst = false;
+    }
   }
 }
 

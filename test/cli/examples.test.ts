@@ -49,6 +49,12 @@ const LASTING: readonly Lasting[] = [
     signal: "SIGINT",
     code: 130,
   },
+  {
+    line: /^hookd deliveries tail/,
+    isReady: (output) => output.includes("Watching attempts"),
+    signal: "SIGINT",
+    code: 130,
+  },
   // A search for the limit, and a scenario, take minutes at full load. That they begin is all that can be asked here.
   { line: /^hookd bench --(?:max|scenario)/, isReady: isBenchRunning, signal: "SIGINT", code: 130 },
 ];
