@@ -70,6 +70,7 @@ test("a reader that leaves ends it without a word, and a daemon that comes back 
   const { daemon, env, register, publish } = world;
   await register("order.paid");
   const tail = await tailed(world);
+  expect(await tail.note()).toBe("Watching attempts as they settle. Ctrl-C ends it.");
   await daemon.kill();
   expect(await tail.note()).toMatch(/127\.0\.0\.1:\d+.*; trying again in \d+ ms/);
   await startDaemon({ dataDir: daemon.dataDir, port: Number(new URL(daemon.server).port) });
@@ -101,7 +102,7 @@ test("a reader that leaves ends it without a word, and a daemon that comes back 
   await publish("order.paid");
   await ended;
   expect(stdout).toMatch(/success.*\n0\n$/);
-  expect(stderr).toBe("");
+  expect(stderr).toBe("Watching attempts as they settle. Ctrl-C ends it.\n");
 });
 
 test("--curl prints the request, and what cannot be asked for is said", async () => {
