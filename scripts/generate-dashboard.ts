@@ -168,6 +168,16 @@ const ROWS: Readonly<Record<string, readonly Panel[]>> = {
       "senders replaced": `sum(increase(${of("hookd_sender_restarts_total")}[1h]))`,
       "up, h": `min(${of("hookd_up_seconds")}) / 3600`,
     }),
+    graph(
+      "Configuration",
+      "short",
+      "1 while the last one read is wrong, and settings that wait for a restart.",
+      {
+        refused: `max(${of("hookd_config_refused")})`,
+        "need a restart": `max(${of("hookd_config_restart_settings")})`,
+        "read within 1 h": `sum(increase(${of("hookd_config_reloads_total")}[1h]))`,
+      },
+    ),
     graph("Stream", "short", "Clients of /v1/stream, and rows a second that they read too slowly for.", {
       clients: `sum(${of("hookd_stream_clients")})`,
       skipped: total("hookd_stream_skipped_total"),

@@ -9,8 +9,10 @@ import type { Logger } from "pino";
 import { type ApiCounters, createApiCounters } from "./api/counters.ts";
 import { hashKey, makeKey } from "./api/key-text.ts";
 import { createApi, type HookdApi } from "./api/server.ts";
+import { replaceConfig } from "./config/changes.ts";
 import type { Config } from "./config/config.ts";
-import { compileAddressPolicy } from "./domain/address.ts";
+import type { ConfigSource, Resolved } from "./config/load.ts";
+import { type AddressPolicy, compileAddressPolicy } from "./domain/address.ts";
 import { SCOPES } from "./domain/key.ts";
 import { createSealer } from "./domain/seal.ts";
 import type { Engine, Pause } from "./engine/port.ts";
@@ -21,6 +23,7 @@ import { createLog } from "./observe/log.ts";
 import { REFUSALS } from "./observe/metric-names.ts";
 import { renderMetrics } from "./observe/metrics.ts";
 import { ownAddresses } from "./own-addresses.ts";
+import { createReload, type Reload } from "./reload.ts";
 import { createEngineClient } from "./threads/engine-client.ts";
 import type { DirectorData, FromDirector, SenderData, ToDirector } from "./threads/messages.ts";
 import { VERSION } from "./version.ts";
@@ -35,6 +38,8 @@ export interface Daemon {
   readonly pause: Pause | null;
   /** Resolves when hookd cannot go on: the process should end with an error. */
   readonly failed: Promise<Error>;
+  /** Reads the configuration again, and takes up what may change live. */
+  readonly reload: () => void;
   /** Takes no more, lets what is in flight end (`delivery.drain`), makes everything durable. */
   stop(): Promise<void>;
 }
@@ -42,6 +47,8 @@ export interface Daemon {
 export interface DaemonOptions {
   /** The operator says that the wall clock is right, after a gap of more than an hour. */
   readonly acceptClock?: boolean;
+  /** Where the configuration is read from again by `reload`. */
+  readonly source: ConfigSource;
 }
 
 /** Sender threads: one less than there are cores for the other two threads to share, 4 at most. */
@@ -59,11 +66,13 @@ const RESTART_WINDOW_MS = 60_000;
 const CLOSE_MAX_MS = 1_000;
 
 /** Starts hookd: director, senders, API, in this order. Throws what an operator can act on. */
-export async function startDaemon(config: Config, options: DaemonOptions = {}): Promise<Daemon> {
+export async function startDaemon(started: Resolved, options: DaemonOptions): Promise<Daemon> {
+  const { config } = started;
   // What hookd writes is for its own user only: the database, its log, the keys.
   process.umask(0o077);
   makeDataDir(config.dataDir);
   const log = createLog(config.log.level, VERSION);
+  const apiLog = log.child({ thread: "api" });
   const masterKey = loadMasterKey(config);
   const sealer = createSealer(masterKey, randomBytes);
   const failure = Promise.withResolvers<Error>();
@@ -71,6 +80,20 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
   await threads.ready;
   const { engine } = threads;
   const counters = createApiCounters();
+  let policy = policyOf(config);
+  const reload = createReload({
+    source: options.source,
+    started,
+    log,
+    now: systemClock.now,
+    apply(next) {
+      replaceConfig(config, next);
+      log.level = config.log.level;
+      apiLog.level = config.log.level;
+      policy = policyOf(config);
+      threads.configChanged();
+    },
+  });
   let api: HookdApi;
   let address: string;
   try {
@@ -78,17 +101,12 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
       engine,
       config,
       clock: systemClock,
-      log: log.child({ thread: "api" }),
+      log: apiLog,
       sealer,
-      policy: compileAddressPolicy({
-        allow: config.net.allow,
-        allowLoopback: config.net.allowLoopback,
-        nat64: config.net.nat64,
-        own: ownAddresses(config),
-      }),
+      policy: { check: (address) => policy.check(address) },
       version: VERSION,
       counters,
-      metrics: metricsOf(engine, counters, threads.restarts),
+      metrics: metricsOf(engine, counters, threads.restarts, reload),
     });
     const { host, port } = await api.listen();
     address = `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
@@ -106,6 +124,7 @@ export async function startDaemon(config: Config, options: DaemonOptions = {}): 
     adminKey,
     pause: await engine.getPause(),
     failed: failure.promise,
+    reload: reload.reload,
     async stop() {
       log.info("hookd is stopping");
       threads.beginStop();
@@ -122,6 +141,8 @@ interface Threads {
   readonly engine: Engine;
   readonly ready: Promise<void>;
   readonly restarts: () => number;
+  /** The director is told, and tells the senders. */
+  configChanged(): void;
   beginStop(): void;
   stop(): Promise<void>;
 }
@@ -218,6 +239,7 @@ function startThreads(
     engine,
     ready: ready.promise,
     restarts: () => restarts,
+    configChanged: () => director.postMessage({ kind: "config", config } satisfies ToDirector),
     beginStop() {
       isStopping = true;
       director.postMessage({ kind: "stop" } satisfies ToDirector);
@@ -251,6 +273,11 @@ function makeDataDir(path: string): void {
   }
 }
 
+function policyOf(config: Config): AddressPolicy {
+  const { allow, allowLoopback, nat64 } = config.net;
+  return compileAddressPolicy({ allow, allowLoopback, nat64, own: ownAddresses(config) });
+}
+
 /**
  * On the first start an admin key is made, and left where the command line finds it. Its text is durable under another
  * name before the store knows the key, and gets its name last: a crash in between would leave a key that nobody has.
@@ -274,7 +301,12 @@ async function ensureAdminKey(engine: Engine, path: string): Promise<string | nu
 }
 
 /** The numbers of all threads as Prometheus text. */
-function metricsOf(engine: Engine, api: ApiCounters, restarts: () => number): () => Promise<string> {
+function metricsOf(
+  engine: Engine,
+  api: ApiCounters,
+  restarts: () => number,
+  reload: Reload,
+): () => Promise<string> {
   const lag = monitorEventLoopDelay({ resolution: 10 });
   lag.enable();
   return async () => {
@@ -294,10 +326,12 @@ function metricsOf(engine: Engine, api: ApiCounters, restarts: () => number): ()
         hookd_registry_misses_total: api.registryMisses,
         hookd_stream_skipped_total: api.streamSkipped,
         hookd_sender_restarts_total: restarts(),
+        ...reload.counters(),
         hookd_cpu_seconds_total: (cpu.user + cpu.system) / 1e6,
       },
       gauges: {
         ...stats.gauges,
+        ...reload.gauges(),
         hookd_event_loop_lag_seconds: lagSeconds,
         hookd_stream_clients: api.streamClients,
         hookd_up_seconds: process.uptime(),

@@ -77,6 +77,7 @@ const MAY_SEE: Readonly<Record<string, readonly string[]>> = {
     "master-key.ts",
     "own-addresses.ts",
   ],
+  "reload.ts": ["config"],
   "daemon.ts": [
     "lib",
     "domain",
@@ -87,6 +88,7 @@ const MAY_SEE: Readonly<Record<string, readonly string[]>> = {
     "threads",
     "master-key.ts",
     "own-addresses.ts",
+    "reload.ts",
     "version.ts",
   ],
   "restore.ts": ["domain", "api", "store-sqlite", "master-key.ts"],

@@ -9,14 +9,14 @@ import type { Sealer } from "../domain/seal.ts";
 import type { Engine } from "../engine/port.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Authenticator } from "./auth.ts";
-import type { Buckets } from "./buckets.ts";
 import type { ApiCounters } from "./counters.ts";
 import type { Cursors } from "./cursors.ts";
+import type { PublishRate } from "./publish-rate.ts";
 import type { Registry } from "./registry.ts";
 import type { Renderer } from "./render.ts";
 import type { StreamHub } from "./stream.ts";
 
-/** What the API reads of the configuration. */
+/** What the API reads of the configuration. What is live is read at each use: a reload replaces it in place. */
 export interface ApiConfig {
   readonly listen: { readonly host: string; readonly port: number };
   readonly net: { readonly allowHttp: boolean; readonly allowLoopback: boolean };
@@ -64,8 +64,7 @@ export interface ApiContext {
   readonly render: Renderer;
   readonly counters: ApiCounters;
   readonly stream: StreamHub;
-  /** `limits.publish_per_key`; null without one. */
-  readonly publishRate: Buckets | null;
+  readonly publishRate: PublishRate;
   /** Changes of one webhook that read it first, one after the other. */
   readonly inTurn: <T>(name: string, work: () => Promise<T>) => Promise<T>;
 }

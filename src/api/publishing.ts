@@ -138,7 +138,7 @@ export function contentTypeOf(headers: IncomingHttpHeaders): string {
 }
 
 export function checkRate(context: ApiContext, key: ApiKey, events: number): void {
-  const waitMs = context.publishRate?.take(String(key.id), events) ?? 0;
+  const waitMs = context.publishRate.take(String(key.id), events);
   if (waitMs === 0) return;
   const problem = new Problem(
     "rate_limited",

@@ -11,7 +11,6 @@ import { Problem } from "../domain/problem.ts";
 import { checkScope, createAuthenticator } from "./auth.ts";
 import { backupRoutes } from "./backups.ts";
 import { BODY_BYTES_MAX, takeAnything, takeEvents, takeJson } from "./bodies.ts";
-import { createBuckets } from "./buckets.ts";
 import type { Api, ApiContext, ApiDeps, SchemaTypes } from "./context.ts";
 import { createApiCounters } from "./counters.ts";
 import { createCursors } from "./cursors.ts";
@@ -26,6 +25,7 @@ import { pauseRoutes } from "./pause.ts";
 import { problemBody, sendProblem, toProblem } from "./problems.ts";
 import { publishEventRoutes, publishRawRoutes } from "./publish.ts";
 import { createFastPublish } from "./publish-fast.ts";
+import { createPublishRate } from "./publish-rate.ts";
 import { count } from "./publishing.ts";
 import { createRegistry } from "./registry.ts";
 import { createRenderer } from "./render.ts";
@@ -51,8 +51,6 @@ const PARAM_LENGTH_MAX = 400;
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] as const;
 /** Characters of a field's name that an error repeats. */
 const FIELD_SHOWN_MAX = 100;
-/** Keys whose publish rate is kept. */
-const RATED_KEYS_MAX = 10_000;
 
 export interface HookdApi {
   readonly server: FastifyInstance;
@@ -156,7 +154,8 @@ export async function createApi(deps: ApiDeps): Promise<HookdApi> {
     server: api as unknown as FastifyInstance,
     context,
     async listen() {
-      await api.listen(context.config.listen);
+      // A copy: fastify puts a function into what it is given, and the configuration goes to threads.
+      await api.listen({ ...context.config.listen });
       const address = api.server.address();
       if (address === null || typeof address === "string")
         throw new Error("the server listens on no TCP port");
@@ -197,7 +196,6 @@ function contextOf(deps: ApiDeps): ApiContext {
     counters,
   );
   engine.onWebhookChanged(registry.invalidateUser);
-  const perSecond = config.limits.publishPerKey;
   return {
     engine,
     config,
@@ -214,10 +212,7 @@ function contextOf(deps: ApiDeps): ApiContext {
     counters,
     cursors: createCursors(engine.salt),
     stream: createStreamHub(engine, auth, render, counters),
-    publishRate:
-      perSecond > 0
-        ? createBuckets({ burst: perSecond, perSecond, entriesMax: RATED_KEYS_MAX }, clock)
-        : null,
+    publishRate: createPublishRate(config, clock),
     inTurn: createTurns(),
   };
 }

@@ -23,10 +23,12 @@ export function addConfigCommands(program: Command): void {
     .option("--json", "print the configuration in force, parsed: times in ms, sizes in bytes")
     .action(run<[], ConfigOptions>(check));
 
-  addCommand(group, "print", "Print every key with the value in force, and where that is from", [
-    "hookd config print --config hookd.yaml",
-    "hookd config print --defaults > hookd.yaml",
-  ])
+  addCommand(
+    group,
+    "print",
+    "Print every key with its value, where that is from, and whether a change is live or needs a restart",
+    ["hookd config print --config hookd.yaml", "hookd config print --defaults > hookd.yaml"],
+  )
     .option("--config <file>", "configuration file (HOOKD_CONFIG)")
     .option("--defaults", "print the defaults instead, with what each key means: a file to start from")
     .option("--dev", "as it would be with serve --dev")
@@ -42,13 +44,16 @@ async function check(call: Call<[], ConfigOptions>): Promise<void> {
 
 async function print(call: Call<[], ConfigOptions>): Promise<void> {
   const { exampleYaml, settingsYaml } = await import("../config/example.ts");
+  const { KEYS } = await import("../config/keys.ts");
   const { options, terminal } = call;
   if (options.defaults === true) return printText(terminal, exampleYaml());
   const { settings } = await resolved(call);
   if (options.json !== true) return printText(terminal, settingsYaml(settings));
   terminal.json(
     JSON.stringify(
-      Object.fromEntries(settings.map(({ name, raw, origin }) => [name, { value: raw, origin }])),
+      Object.fromEntries(
+        settings.map(({ name, raw, origin }) => [name, { value: raw, origin, change: KEYS[name].change }]),
+      ),
     ),
   );
 }

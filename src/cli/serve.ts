@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { addCommand, type Call, run } from "./command.ts";
 import { Failure, messageOf } from "./failure.ts";
+import { reloadOnHangup } from "./hangup.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface ServeOptions {
@@ -28,21 +29,27 @@ export function addServeCommand(program: Command): void {
 }
 
 async function serve({ options, terminal }: Call<[], ServeOptions>): Promise<void> {
-  const { loadConfig } = await import("../config/load.ts");
-  const config = loadConfig({
+  const { resolveConfig } = await import("../config/load.ts");
+  const source = {
     ...(options.config === undefined ? {} : { file: options.config }),
     env: terminal.env,
     flags: { dev: options.dev === true, data_dir: options.dataDir, listen: options.listen },
-  });
+  };
+  const started = resolveConfig(source);
+  const { config } = started;
   const { startDaemon } = await import("../daemon.ts");
   // Listened for from the first moment: a stop during a slow start must not be lost, nor kill what is half open.
   const stopAsked = stopSignal(terminal);
+  const reload = Promise.withResolvers<() => void>();
+  reloadOnHangup(reload.promise);
   const { host, port } = config.listen;
-  const daemon = await startDaemon(config, { acceptClock: options.acceptClock === true }).catch(
-    (error: unknown) => {
-      throw startFailure(error, `${host}:${port}`);
-    },
-  );
+  const daemon = await startDaemon(started, {
+    acceptClock: options.acceptClock === true,
+    source,
+  }).catch((error: unknown) => {
+    throw startFailure(error, `${host}:${port}`);
+  });
+  reload.resolve(daemon.reload);
   const { address, adminKeyPath, isFirstStart, adminKey, pause } = daemon;
   terminal.note(
     `hookd listens on ${/^https?:/.test(address) ? address : `http://${address}`}, data in ${config.dataDir}`,

@@ -1,7 +1,10 @@
 import type { RetryPolicy } from "../domain/webhook.ts";
 import type { ListenAddress } from "./kinds.ts";
 
-/** The configuration as code uses it: parsed, checked, plain (it crosses threads). Times in ms, sizes in bytes. */
+/**
+ * The configuration as code uses it: parsed, checked, plain (it crosses threads). Times in ms, sizes in bytes. Each thread
+ * has one, whose live parts a reload replaces (changes.ts): read it where it is used, do not keep a part of it.
+ */
 export interface Config {
   readonly listen: ListenAddress;
   /** Absolute. */

@@ -1,4 +1,4 @@
-import { environmentName, KEY_NAMES, KEYS, type KeyName } from "./keys.ts";
+import { environmentName, KEY_NAMES, KEYS, type Key, type KeyName } from "./keys.ts";
 import type { Setting } from "./load.ts";
 
 const HEADER = `# hookd's configuration, complete, with the defaults. Start with: hookd serve --config FILE
@@ -6,6 +6,8 @@ const HEADER = `# hookd's configuration, complete, with the defaults. Start with
 # Every key can be left out. The environment overrides the file (HOOKD_DELIVERY_TIMEOUT for delivery.timeout; lists
 # with commas), and flags override both. Durations: 500ms, 15s, 5m, 24h, 3d. Sizes: bytes, or KiB, MiB, GiB.
 # What is in force, and from where: hookd config print
+#
+# live: a change of the file is taken up at SIGHUP (systemctl reload hookd). restart: at the next start.
 `;
 const WIDTH = 118;
 
@@ -14,7 +16,7 @@ export function exampleYaml(): string {
   return yamlOf(
     (name) => ({
       value: flow(KEYS[name].default),
-      before: wrap(KEYS[name].why + (KEYS[name].kind.range === "" ? "" : ` [${KEYS[name].kind.range}]`)),
+      before: wrap(`${KEYS[name].why} ${noteOf(KEYS[name])}`),
     }),
     HEADER,
   );
@@ -27,8 +29,13 @@ export function settingsYaml(settings: readonly Setting[]): string {
     const setting = byName.get(name);
     const origin = setting?.origin ?? "default";
     const note = origin === "environment" ? environmentName(name) : origin;
-    return { value: `${flow(setting?.raw)} # ${note}`, before: [] };
+    return { value: `${flow(setting?.raw)} # ${note}, ${KEYS[name].change}`, before: [] };
   }, "");
+}
+
+/** What it may be, and when a change takes effect. */
+function noteOf({ kind, change }: Key<unknown>): string {
+  return kind.range === "" ? `[${change}]` : `[${kind.range}; ${change}]`;
 }
 
 function yamlOf(

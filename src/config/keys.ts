@@ -23,6 +23,8 @@ export interface Key<T> {
   readonly kind: Kind<T>;
   readonly default: unknown;
   readonly why: string;
+  /** When a change in the file takes effect: at SIGHUP in what is running, or only at the next start. */
+  readonly change: "live" | "restart";
 }
 
 const KiB = 2 ** 10;
@@ -38,60 +40,76 @@ export const KEYS = {
     listenAddress("127.0.0.1:8420"),
     "127.0.0.1:8420",
     "Where the API is served. Loopback: put a proxy that speaks TLS in front before others reach it. Port 0: any.",
+    "restart",
   ),
   data_dir: key(
     path("/var/lib/hookd"),
     "./hookd-data",
     "Directory of hookd.db, admin.key and master.key, from the working directory. Back it up, master.key apart.",
+    "restart",
   ),
 
-  "store.url": key(choice("sqlite"), "sqlite", "Where deliveries are kept: sqlite is a file in data_dir."),
+  "store.url": key(
+    choice("sqlite"),
+    "sqlite",
+    "Where deliveries are kept: sqlite is a file in data_dir.",
+    "restart",
+  ),
 
   "delivery.timeout": key(
     duration("15s", "100ms", "30s"),
     "15s",
     "One attempt, from connecting to the last byte. Standard Webhooks asks for 15-30 s; longer holds sockets.",
+    "live",
   ),
   "delivery.age_max": key(
     duration("3d", "1s", "90d"),
     "3d",
     "A delivery still open after this ends as dead/expired. A weekend and a day: longer than the whole schedule.",
+    "live",
   ),
   "delivery.concurrency_max": key(
     integer("128", 1, 1024),
     128,
     "Attempts in flight to one webhook, once it has shown that it answers.",
+    "live",
   ),
   "delivery.in_flight_max": key(
     integer("4096", 1, 65_536),
     4096,
     "Attempts in flight in all: each holds a socket (mind `ulimit -n`) and its payload in memory.",
+    "live",
   ),
   "delivery.senders": key(
     either(choice("auto"), integer("2", 1, 64)),
     "auto",
     "Threads that send. auto: one for every two cores beside the two that accept and store; 1 to 4.",
+    "restart",
   ),
   "delivery.drain": key(
     duration("30s", "0s", "10m"),
     "30s",
     "At a stop, how long attempts in flight may take to end. Best longer than delivery.timeout.",
+    "live",
   ),
   "delivery.response_excerpt_bytes": key(
     size("1024", 0, 16 * KiB),
     1024,
     "How much of a response body is kept with each failed attempt. 0: nothing.",
+    "live",
   ),
 
   "retry.schedule": key(
     retrySchedule("[1s, 5s, 30s]"),
     ["1s", "5s", "30s", "5m", "30m", "2h", "5h", "10h", "10h"],
     "Delays between attempts: n delays make n + 1 attempts, 28 h here. Or {base: 1m, factor: 2, max: 1h, attempts: 8}.",
+    "live",
   ),
   "retry.jitter": key(
     number("0.5", 0, 10),
     0.5,
     "Each delay d is drawn from d to (1 + jitter) d, so that retries do not come in waves, and never early.",
+    "live",
   ),
   "retry.permanent": key(
     list(
@@ -101,132 +119,190 @@ export const KEYS = {
     ),
     ["4xx", "!408", "!425", "!429"],
     "Statuses that end a delivery at once, as trying again will not help. Later entries win.",
+    "live",
   ),
 
   "breaker.consecutive": key(
     integer("5", 1, 1000),
     5,
     "A webhook's breaker opens after so many different deliveries failed in a row.",
+    "live",
   ),
   "breaker.window": key(
     integer("20", 2, BREAKER_WINDOW_MAX),
     20,
     "Or when `ratio` of the last `window` attempts failed.",
+    "live",
   ),
-  "breaker.ratio": key(number("0.5", 0.01, 1), 0.5, "Share of failures in the window, 0.01 to 1."),
+  "breaker.ratio": key(number("0.5", 0.01, 1), 0.5, "Share of failures in the window, 0.01 to 1.", "live"),
   "breaker.probe": key(
     duration("30s", "10ms", "24h"),
     "30s",
     "Mean time between the attempts that probe an open breaker.",
+    "live",
   ),
-  "breaker.probe_max": key(duration("5m", "10ms", "24h"), "5m", "What that time grows to while probes fail."),
+  "breaker.probe_max": key(
+    duration("5m", "10ms", "24h"),
+    "5m",
+    "What that time grows to while probes fail.",
+    "live",
+  ),
   "breaker.disable_after": key(
     duration("5d", "1s", "365d"),
     "5d",
     "A webhook with nothing but failures for so long is switched off.",
+    "live",
   ),
 
   "net.allow": key(
     list("CIDRs", "[10.0.0.0/8]", isCidr),
     [],
     "Addresses that are not public, and may be delivered to all the same. Cloud metadata never may.",
+    "live",
   ),
-  "net.allow_http": key(boolean(), false, "Whether callback URLs may be http: payloads travel in the clear."),
+  "net.allow_http": key(
+    boolean(),
+    false,
+    "Whether callback URLs may be http: payloads travel in the clear.",
+    "live",
+  ),
   "net.dns_servers": key(
     list("addresses, with or without a port", "[1.1.1.1]", isDnsServer),
     [],
     "Name servers to ask for receivers' addresses; none: the system's.",
+    "live",
   ),
   "net.ca_file": key(
     optionalPath("/etc/hookd/ca.pem"),
     null,
     "Certificates (PEM) to trust besides the well-known ones.",
+    "restart",
   ),
-  "net.nat64": key(boolean(), false, "Whether 64:ff9b::/96 stands for IPv4, as in networks with IPv6 only."),
+  "net.nat64": key(
+    boolean(),
+    false,
+    "Whether 64:ff9b::/96 stands for IPv4, as in networks with IPv6 only.",
+    "live",
+  ),
   "net.idle_connections_max": key(
     integer("12288", 0, 65_536),
     12288,
     "Connections that each sender keeps open unused, some 8 KB each; fewer where few files may be open.",
+    "live",
   ),
 
-  "limits.payload_bytes": key(size("256KiB", 1, 16 * MiB), "256KiB", "Largest payload of one event."),
-  "limits.batch_bytes": key(size("8MiB", 1, 256 * MiB), "8MiB", "Largest body of a batch of events."),
+  "limits.payload_bytes": key(
+    size("256KiB", 1, 16 * MiB),
+    "256KiB",
+    "Largest payload of one event.",
+    "restart",
+  ),
+  "limits.batch_bytes": key(
+    size("8MiB", 1, 256 * MiB),
+    "8MiB",
+    "Largest body of a batch of events.",
+    "restart",
+  ),
   "limits.queue_depth": key(
     integer("50000000", 1, 1_000_000_000),
     50_000_000,
     "Open deliveries in all; beyond, events are refused with 503.",
+    "live",
   ),
   "limits.user_backlog": key(
     integer("20000000", 1, 1_000_000_000),
     20_000_000,
     "Open deliveries of one user; beyond, that user gets 429.",
+    "live",
   ),
   "limits.lane_backlog": key(
     integer("5000000", 1, 1_000_000_000),
     5_000_000,
     "Open deliveries of one webhook; beyond, events for it get 429.",
+    "live",
   ),
   "limits.disk_free": key(
     size("512MiB", 0, 1024 * GiB),
     "512MiB",
     "With less than this free on the data directory's disk, events are refused with 503.",
+    "live",
   ),
   "limits.publish_per_key": key(
     integer("0", 0, 1_000_000),
     0,
     "Events a second that one API key may publish, in bursts of a second's worth. 0: no limit.",
+    "live",
   ),
   "limits.fanout_max": key(
     integer("100", 1, 10_000),
     100,
     "A broadcast to more webhooks than this is accepted first and expanded in steps.",
+    "live",
   ),
   "limits.dedupe_window": key(
     duration("24h", "24h", "30d"),
     "24h",
     "How long an event_uid is remembered: publishing it again within this is one event.",
+    "restart",
   ),
 
-  "retention.success": key(duration("3d", "1m", "3650d"), "3d", "How long delivered ones stay listed."),
+  "retention.success": key(
+    duration("3d", "1m", "3650d"),
+    "3d",
+    "How long delivered ones stay listed.",
+    "live",
+  ),
   "retention.dead": key(
     duration("30d", "1m", "3650d"),
     "30d",
     "How long dead ones stay, and can be replayed.",
+    "live",
   ),
   "retention.archive_dir": key(
     optionalPath("/var/lib/hookd-archive"),
     null,
     "Where both go before they are deleted: compressed NDJSON, a file for each hour. null: they are deleted only.",
+    "restart",
   ),
 
   "backup.dir": key(
     optionalPath("/var/backups/hookd"),
     null,
     "Where `hookd backup` leaves its copies: best on another disk. null: backups in data_dir.",
+    "restart",
   ),
 
   "cache.ttl": key(
     duration("5m", "1s", "1h"),
     "5m",
     "How long a webhook may be used from memory. Changes made here show at once; this is for what was missed.",
+    "restart",
   ),
-  "cache.entries": key(integer("100000", 1, 10_000_000), 100_000, "Routes kept in memory, about 1 KiB each."),
+  "cache.entries": key(
+    integer("100000", 1, 10_000_000),
+    100_000,
+    "Routes kept in memory, about 1 KiB each.",
+    "restart",
+  ),
 
   "security.master_key_file": key(
     optionalPath("/etc/hookd/master.key"),
     null,
     "File of the key that seals secrets in the store. null: master.key in data_dir, made at the first start.",
+    "restart",
   ),
 
   "log.level": key(
     choice("trace", "debug", "info", "warn", "error", "fatal", "silent"),
     "info",
     "Least level that is logged.",
+    "live",
   ),
   "log.sample_success": key(
     number("0.01", 0, 1),
     0.01,
     "Share of successful attempts that are logged; failures always are.",
+    "live",
   ),
 } as const satisfies Record<string, Key<unknown>>;
 
@@ -241,6 +317,6 @@ export function environmentName(name: KeyName): string {
   return `HOOKD_${name.replaceAll(".", "_").toUpperCase()}`;
 }
 
-function key<T>(kind: Kind<T>, byDefault: unknown, why: string): Key<T> {
-  return { kind, default: byDefault, why };
+function key<T>(kind: Kind<T>, byDefault: unknown, why: string, change: Key<T>["change"]): Key<T> {
+  return { kind, default: byDefault, why, change };
 }

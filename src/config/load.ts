@@ -46,8 +46,15 @@ export function loadConfig(source: ConfigSource): Config {
   return resolveConfig(source).config;
 }
 
+/** A configuration with all that it was made of. */
+export interface Resolved {
+  readonly config: Config;
+  readonly values: Values;
+  readonly settings: readonly Setting[];
+}
+
 /** As loadConfig, with every key's value and where it is from. */
-export function resolveConfig(source: ConfigSource): { config: Config; settings: readonly Setting[] } {
+export function resolveConfig(source: ConfigSource): Resolved {
   const faults: string[] = [];
   const file = source.file ?? nonEmpty(source.env.HOOKD_CONFIG);
   const given = [
@@ -70,13 +77,17 @@ export function resolveConfig(source: ConfigSource): { config: Config; settings:
     faults.push(`${where}: ${name}: ${quote(raw)} is not ${kind.expects}; for example: ${kind.example}`);
   }
   if (faults.length > 0) throw new ConfigError(faults);
-  const config = build(values as Values, source.flags?.dev === true);
+  const config = configOf(values as Values, source.flags?.dev === true);
   checkTogether(config, faults);
   if (faults.length > 0) throw new ConfigError(faults);
-  return { config, settings: [...settings.values()].map(({ name, raw, origin }) => ({ name, raw, origin })) };
+  return {
+    config,
+    values: values as Values,
+    settings: [...settings.values()].map(({ name, raw, origin }) => ({ name, raw, origin })),
+  };
 }
 
-function build(values: Values, dev: boolean): Config {
+export function configOf(values: Values, dev: boolean): Config {
   return {
     listen: values.listen,
     dataDir: values.data_dir,

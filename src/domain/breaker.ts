@@ -118,6 +118,13 @@ export function isProbeDue(state: Breaker, policy: BreakerPolicy, now: number): 
   return state.probeAt - now > meanMs * (1 + PROBE_SPREAD) + 1;
 }
 
+/** The longest wait between probes was made shorter: a probe that is further ahead is drawn again. */
+export function shortenProbe(state: Breaker, policy: BreakerPolicy, now: number, random: () => number): void {
+  if (state.isOpen && state.probeDelayMs > policy.probeMaxMs) {
+    scheduleProbe(state, policy.probeMaxMs, now, random);
+  }
+}
+
 export function exportBreaker(state: Breaker): BreakerSnapshot {
   const { isOpen, probeAt, probeDelayMs, failingSince } = state;
   return { isOpen, probeAt, probeDelayMs, failingSince };

@@ -1,5 +1,6 @@
 import type { Archive } from "../archive/port.ts";
 import type { Config } from "../config/config.ts";
+import { shortenProbe } from "../domain/breaker.ts";
 import type { Attempt, Delivery } from "../domain/delivery.ts";
 import {
   type DeliveryId,
@@ -52,7 +53,7 @@ import type {
   WebhookFields,
 } from "./port.ts";
 import { Samples } from "./samples.ts";
-import { Schedule } from "./schedule.ts";
+import { Schedule, type ScheduleLimits } from "./schedule.ts";
 import { senderOf } from "./target.ts";
 import { Watches } from "./watches.ts";
 import { WebhookCache } from "./webhook-cache.ts";
@@ -119,12 +120,7 @@ export class Director implements Engine {
 
   constructor(deps: DirectorDeps) {
     this.#deps = deps;
-    const { delivery, breaker } = deps.config;
-    this.#schedule = new Schedule({
-      inFlightMax: delivery.inFlightMax,
-      concurrencyMax: delivery.concurrencyMax,
-      breaker,
-    });
+    this.#schedule = new Schedule(scheduleLimits(deps.config));
     this.#webhooks = new WebhookCache(deps.store, deps.config.cache.entries);
     this.#watches = new Watches(deps.timers, deps.random);
     this.#samples = new Samples(deps.senders, this.#flights, deps.clock);
@@ -151,7 +147,7 @@ export class Director implements Engine {
     if (this.#deps.acceptClock) this.#careful.accept();
     this.#disk = new DiskWatch({
       freeBytes: this.#deps.freeBytes,
-      limitBytes: this.#deps.config.limits.diskFreeBytes,
+      limitBytes: () => this.#deps.config.limits.diskFreeBytes,
       onChange: (isLow, freeBytes) => this.#diskChanged(isLow, freeBytes),
     });
     this.#build(recovery);
@@ -200,6 +196,20 @@ export class Director implements Engine {
       onForgotten: (lanes) => this.#forgotten(lanes),
       onSuspended: (gapMs) => this.#suspended(gapMs),
     });
+  }
+
+  /** The configuration was changed: what does not read it at each use takes it up here. Senders know it already. */
+  configChanged(): void {
+    if (this.#phase === "starting") return;
+    const { config, clock, random } = this.#deps;
+    for (const lane of this.#schedule.lanes.values()) {
+      lane.targetVersion = 0;
+      lane.sweepAt = 0;
+      shortenProbe(lane.breaker, config.breaker, clock.now(), random);
+    }
+    this.#schedule.changeLimits(scheduleLimits(config), clock.now(), clock.mono());
+    this.#disk.look();
+    this.#pipeline.kick();
   }
 
   /** Takes no more, lets what is in flight end for at most `delivery.drain`, makes everything durable, closes. */
@@ -488,4 +498,8 @@ export class Director implements Engine {
       retryAfterSeconds: DISK_RETRY_AFTER_SECONDS,
     });
   }
+}
+
+function scheduleLimits({ delivery, breaker }: Config): ScheduleLimits {
+  return { inFlightMax: delivery.inFlightMax, concurrencyMax: delivery.concurrencyMax, breaker };
 }

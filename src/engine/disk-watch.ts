@@ -4,8 +4,8 @@ const RELEASE_FACTOR = 1.1;
 export interface DiskWatchDeps {
   /** Bytes that hookd may still write where its data is. */
   readonly freeBytes: () => number;
-  /** `limits.disk_free`; 0: no limit. */
-  readonly limitBytes: number;
+  /** `limits.disk_free` now; 0: no limit. */
+  readonly limitBytes: () => number;
   readonly onChange: (isLow: boolean, freeBytes: number) => void;
 }
 
@@ -29,7 +29,7 @@ export class DiskWatch {
   look(): void {
     const { freeBytes, limitBytes, onChange } = this.#deps;
     this.freeBytes = freeBytes();
-    const isLow = this.freeBytes < (this.isLow ? limitBytes * RELEASE_FACTOR : limitBytes);
+    const isLow = this.freeBytes < limitBytes() * (this.isLow ? RELEASE_FACTOR : 1);
     if (isLow === this.isLow) return;
     this.isLow = isLow;
     onChange(isLow, this.freeBytes);

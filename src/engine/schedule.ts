@@ -66,7 +66,7 @@ export class Schedule {
   /** Store calls whose changes are not counted yet, and how many were: meanwhile the counts may differ from what is stored. */
   #changesUnderWay = 0;
   #changesCounted = 0;
-  readonly #limits: ScheduleLimits;
+  #limits!: ScheduleLimits;
   readonly #ready = new FairQueue<Lane>(QUANTUM_MAX);
   readonly #wakes = new Heap<Lane>();
   readonly #userBacklog = new Map<string, number>();
@@ -76,19 +76,22 @@ export class Schedule {
   readonly #heldCrowding = new Set<Lane>();
   /** Users with something in flight. */
   readonly #userInFlight = new Map<string, number>();
-  readonly #crowdMax: number;
-  readonly #retryMax: number;
-  readonly #unprovenMax: number;
+  #crowdMax = 0;
+  #retryMax = 0;
+  #unprovenMax = 0;
   #retriesInFlight = 0;
   /** A lane that was planned in this pass has more fresh deliveries, and comes back for them. */
   #hasMoreFresh = false;
   #unprovenInFlight = 0;
 
   constructor(limits: ScheduleLimits) {
-    this.#limits = limits;
-    this.#retryMax = Math.max(1, Math.floor(limits.inFlightMax * RETRY_SHARE));
-    this.#unprovenMax = Math.max(1, Math.floor(limits.inFlightMax * UNPROVEN_SHARE));
-    this.#crowdMax = Math.max(1, Math.floor(limits.inFlightMax * CROWD_SHARE));
+    this.#setLimits(limits);
+  }
+
+  /** From now on. What is in flight beyond them ends in its time; lanes that they held back are looked at again. */
+  changeLimits(limits: ScheduleLimits, now: number, nowMono: number): void {
+    this.#setLimits(limits);
+    for (const lane of this.lanes.values()) this.touch(lane, now, nowMono);
   }
 
   /** When the next lane wakes up; NEVER when none waits for a time. */
@@ -423,6 +426,13 @@ export class Schedule {
     while (this.#ready.size === 0 && !isFreshHeld && this.#heldRetries.size > 0) {
       this.#admitOne(this.#heldRetries, now, nowMono);
     }
+  }
+
+  #setLimits(limits: ScheduleLimits): void {
+    this.#limits = limits;
+    this.#retryMax = Math.max(1, Math.floor(limits.inFlightMax * RETRY_SHARE));
+    this.#unprovenMax = Math.max(1, Math.floor(limits.inFlightMax * UNPROVEN_SHARE));
+    this.#crowdMax = Math.max(1, Math.floor(limits.inFlightMax * CROWD_SHARE));
   }
 
   #admitOne(held: Set<Lane>, now: number, nowMono: number): void {

@@ -3,19 +3,19 @@ import { formatId, type IdSalt } from "../domain/ids.ts";
 import type { DirectorLog } from "../engine/director.ts";
 import type { SettledAttempt } from "../engine/port.ts";
 
-/** One wide line per attempt: every failure, and a sample of the successes (`log.sample_success`). */
+/** One wide line per attempt: every failure, and a sample of the successes (`log.sample_success`, now). */
 export function attemptLog(
   log: Logger,
-  sampleSuccess: number,
+  sampleSuccess: () => number,
   random: () => number,
   salt: () => IdSalt,
 ): DirectorLog {
-  const isSilent = !log.isLevelEnabled("info");
   return {
     attempts(attempts) {
-      if (isSilent) return;
+      if (!log.isLevelEnabled("info")) return;
+      const share = sampleSuccess();
       for (const settled of attempts) {
-        if (settled.status === "success" && random() >= sampleSuccess) continue;
+        if (settled.status === "success" && random() >= share) continue;
         log.info(fieldsOf(settled, salt()), "attempt");
       }
     },

@@ -86,6 +86,14 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   }),
   hookd_backup_running: gauge("1 while a backup is being made."),
   hookd_backup_step_ms: histogram("Duration of a backup's steps, in which nothing is stored or sent, ms."),
+  hookd_config_reloads_total: counter("Times the configuration was read again (SIGHUP), by result.", {
+    result: ["ok", "failed"],
+  }),
+  hookd_config_loaded_seconds: gauge("When the configuration was last read and good, in seconds since 1970."),
+  hookd_config_refused: gauge(
+    "1 while the configuration, as last read, is wrong: the one before is in force.",
+  ),
+  hookd_config_restart_settings: gauge("Settings that were changed in the configuration and need a restart."),
   hookd_event_loop_lag_seconds: gauge(
     "99th percentile of the API thread's event-loop delay since the last scrape.",
   ),

@@ -14,7 +14,7 @@ export interface AttemptContext {
   readonly clock: Clock;
   readonly connections: Connections;
   readonly deadlines: Deadlines;
-  readonly excerptBytes: number;
+  excerptBytes: number;
   /** Called exactly once per attempt, at the latest when the deadline is seen. */
   readonly settle: (outcome: Outcome, failure: SendFailure | null) => void;
 }

@@ -35,6 +35,8 @@ export class Connection {
   /** Bytes that came since the request was begun. */
   receivedBytes = 0;
   isClosed = false;
+  /** The owner's: it is closed when its response was read, whatever the receiver says. */
+  isRetired = false;
   /** The owner's: whether it is in its list of idle ones, and next to which. */
   isIdle = false;
   idleBefore: Connection | null = null;

@@ -26,9 +26,10 @@ const SURPLUS_PER_SWEEP_MAX = 256;
  */
 export class Connections {
   isClosed = false;
+  /** May be changed: the next sweep closes what is too many. */
+  idleMax: number;
   readonly #dialer: Dialer;
   readonly #writer = new RequestWriter();
-  readonly #idleMax: number;
   readonly #idleByOrigin = new Map<string, Connection[]>();
   readonly #idle = new IdleList();
   /** Idle ones and taken ones: it changes only when one is opened or closed. */
@@ -41,7 +42,7 @@ export class Connections {
 
   constructor(dialer: Dialer, idleMax: number) {
     this.#dialer = dialer;
-    this.#idleMax = idleMax;
+    this.idleMax = idleMax;
   }
 
   get idleCount(): number {
@@ -89,7 +90,7 @@ export class Connections {
   release(connection: Connection): void {
     const seconds = connection.keepAliveSeconds;
     const idleMs = seconds === null ? IDLE_MS : Math.min(IDLE_MS, seconds * 1_000 - IDLE_MARGIN_MS);
-    if (this.#idleMax === 0 || idleMs <= 0 || !connection.isReusable) {
+    if (this.idleMax === 0 || idleMs <= 0 || connection.isRetired || !connection.isReusable) {
       this.discard(connection);
       return;
     }
@@ -105,6 +106,12 @@ export class Connections {
   discard(connection: Connection): void {
     this.#all.delete(connection);
     void connection.close();
+  }
+
+  /** Those that are open now serve what they are taken for, and no further attempt. */
+  retire(): void {
+    for (const connection of this.#all) connection.isRetired = true;
+    while (this.#idle.oldest !== null) this.#closeOldest();
   }
 
   /** Closes what has been idle for too long, and gives surplus back. Called by its own timer. */
@@ -138,7 +145,7 @@ export class Connections {
   }
 
   #hasSurplus(): boolean {
-    return this.#idle.size > this.#idleMax && this.#all.size > Math.max(this.#peak, this.#peakBefore);
+    return this.#idle.size > this.idleMax && this.#all.size > Math.max(this.#peak, this.#peakBefore);
   }
 
   #closeOldest(): void {

@@ -12,23 +12,28 @@ import { requestHead } from "./request.ts";
 import { NameResolver } from "./resolver.ts";
 import { prepareTarget, type ReadyTarget, type TargetRules } from "./target.ts";
 
-export interface HttpSenderOptions {
-  readonly clock: Clock;
-  /** hookd's, for the user agent. */
-  readonly version: string;
+/** What may change while it runs. */
+export interface SenderRules {
+  /** Another object is another policy: connections that were made under the one before serve no further attempt. */
   readonly policy: AddressPolicy;
   /** Takes callback URLs with http. */
   readonly allowHttp: boolean;
-  /** Takes `localhost`; whether loopback addresses are open is the policy's. */
-  readonly allowLoopback: boolean;
   /** Name servers, `address` or `address:port`; empty: the system's. */
   readonly dnsServers: readonly string[];
-  /** PEM file of certificates trusted besides Node's. */
-  readonly caFile: string | null;
   /** Bytes kept of a response body; 0 keeps none. */
   readonly excerptBytes: number;
   /** Idle connections over all origins; connections.ts says when there may be more. */
   readonly idleConnectionsMax: number;
+}
+
+export interface HttpSenderOptions extends SenderRules {
+  readonly clock: Clock;
+  /** hookd's, for the user agent. */
+  readonly version: string;
+  /** Takes `localhost`; whether loopback addresses are open is the policy's. */
+  readonly allowLoopback: boolean;
+  /** PEM file of certificates trusted besides Node's. */
+  readonly caFile: string | null;
   /** Decrypts. */
   readonly open: (sealed: Uint8Array) => SealedParts;
   /**
@@ -48,6 +53,8 @@ export interface SenderCounts {
 
 export interface HttpSender extends Sender {
   counts(): SenderCounts;
+  /** From the next attempt on. Put every target again: those known were prepared by the rules before. */
+  changeRules(rules: SenderRules): void;
 }
 
 /**
@@ -61,7 +68,8 @@ export function createSender(options: HttpSenderOptions, onOutcome: (outcome: Ou
 class SocketSender implements HttpSender {
   readonly #options: HttpSenderOptions;
   readonly #onOutcome: (outcome: Outcome) => void;
-  readonly #targetRules: TargetRules;
+  #rules: SenderRules;
+  #targetRules: TargetRules;
   readonly #deadlines: Deadlines;
   readonly #resolver: NameResolver;
   readonly #connections: Connections;
@@ -73,10 +81,12 @@ class SocketSender implements HttpSender {
   constructor(options: HttpSenderOptions, onOutcome: (outcome: Outcome) => void) {
     this.#options = options;
     this.#onOutcome = onOutcome;
+    this.#rules = options;
     this.#targetRules = { ...options, userAgent: `hookd/${options.version}` };
     this.#deadlines = new Deadlines(options.clock);
     this.#resolver = new NameResolver(options.clock, this.#deadlines, options.dnsServers);
-    const dialer = new Dialer({ ...options, deadlines: this.#deadlines, resolver: this.#resolver });
+    const policy: AddressPolicy = { check: (address) => this.#rules.policy.check(address) };
+    const dialer = new Dialer({ ...options, policy, deadlines: this.#deadlines, resolver: this.#resolver });
     this.#connections = new Connections(dialer, options.idleConnectionsMax);
     this.#context = {
       clock: options.clock,
@@ -107,6 +117,16 @@ class SocketSender implements HttpSender {
     this.#deadlines.stop();
     this.#resolver.stop();
     await this.#connections.closeAll();
+  }
+
+  changeRules(rules: SenderRules): void {
+    const before = this.#rules;
+    this.#rules = rules;
+    this.#targetRules = { ...this.#targetRules, policy: rules.policy, allowHttp: rules.allowHttp };
+    this.#context.excerptBytes = rules.excerptBytes;
+    this.#connections.idleMax = rules.idleConnectionsMax;
+    if (before.policy !== rules.policy) this.#connections.retire();
+    if (before.dnsServers.join() !== rules.dnsServers.join()) this.#resolver.setServers(rules.dnsServers);
   }
 
   counts(): SenderCounts {

@@ -37,7 +37,7 @@ interface Answer {
 export class NameResolver {
   readonly #clock: Clock;
   readonly #deadlines: Deadlines;
-  readonly #resolver: Resolver;
+  #resolver: Resolver;
   readonly #cache = new LRUCache<string, Answer>({ max: CACHE_ENTRIES_MAX });
   readonly #lookups = new Map<string, Lookup>();
 
@@ -45,8 +45,14 @@ export class NameResolver {
   constructor(clock: Clock, deadlines: Deadlines, servers: readonly string[]) {
     this.#clock = clock;
     this.#deadlines = deadlines;
-    this.#resolver = new Resolver({ timeout: QUERY_MS, tries: QUERY_TRIES });
-    if (servers.length > 0) this.#resolver.setServers(servers);
+    this.#resolver = resolverOf(servers);
+  }
+
+  /** From the next name on: what runs goes on with the servers before (c-ares takes no others meanwhile). */
+  setServers(servers: readonly string[]): void {
+    this.#resolver = resolverOf(servers);
+    this.#cache.clear();
+    for (const lookup of this.#lookups.values()) lookup.isOutdated = true;
   }
 
   /**
@@ -90,9 +96,17 @@ export class NameResolver {
     const addresses = lookup.addresses;
     const failure = addresses.length > 0 ? null : new SendFailure("dns", `${lookup.name}: ${lookup.error}`);
     const ttlMs = failure === null ? lookup.ttlMs : NEGATIVE_TTL_MS;
-    this.#cache.set(lookup.name, { addresses, failure, expiresAtMono: this.#clock.mono() + ttlMs });
+    if (!lookup.isOutdated) {
+      this.#cache.set(lookup.name, { addresses, failure, expiresAtMono: this.#clock.mono() + ttlMs });
+    }
     for (const callback of lookup.waiting) callback(failure, addresses);
   }
+}
+
+function resolverOf(servers: readonly string[]): Resolver {
+  const resolver = new Resolver({ timeout: QUERY_MS, tries: QUERY_TRIES });
+  if (servers.length > 0) resolver.setServers(servers);
+  return resolver;
 }
 
 /**
@@ -105,6 +119,8 @@ class Lookup implements Watched {
   readonly addresses: string[] = [];
   ttlMs = TTL_MAX_MS;
   error = "no answer";
+  /** Others are asked by now: the answer is for those who wait, and not kept. */
+  isOutdated = false;
   readonly #deadlineMono: number;
   readonly #onEnd: (lookup: Lookup) => void;
   #open = 2;

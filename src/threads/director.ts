@@ -1,6 +1,7 @@
 import { statfsSync } from "node:fs";
 import { join } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
+import { replaceConfig } from "../config/changes.ts";
 import { Problem } from "../domain/problem.ts";
 import { removeLeftovers } from "../engine/backups.ts";
 import { Director } from "../engine/director.ts";
@@ -45,7 +46,12 @@ const director: Director = new Director({
     const { bavail, bsize } = statfsSync(config.dataDir);
     return bavail * bsize;
   },
-  log: attemptLog(log, config.log.sampleSuccess, Math.random, () => director.salt),
+  log: attemptLog(
+    log,
+    () => config.log.sampleSuccess,
+    Math.random,
+    () => director.salt,
+  ),
   onFatal: (error) => {
     // Nothing may be acknowledged any more: the supervisor ends the process, and the next start recovers.
     throw error;
@@ -83,6 +89,13 @@ port.on("message", (message: ToDirector) => {
     case "sender":
       senders[message.index]?.replace(message.port);
       director.senderLost(message.index);
+      break;
+    case "config":
+      replaceConfig(config, message.config);
+      log.level = config.log.level;
+      for (const sender of senders) sender.putConfig(config);
+      director.configChanged();
+      tellRefusal();
       break;
     case "stop":
       if (!isStopping) stop().catch(fatal);

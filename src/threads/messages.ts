@@ -50,6 +50,8 @@ export type ToDirector =
   | { readonly kind: "unwatch"; readonly watch: number }
   /** A sender was replaced: its deliveries in flight are lost, the port leads to the new one. */
   | { readonly kind: "sender"; readonly index: number; readonly port: MessagePort }
+  /** The configuration that is in force from now on. */
+  | { readonly kind: "config"; readonly config: Config }
   | { readonly kind: "stop" };
 
 export type FromDirector =
@@ -71,6 +73,8 @@ export type ToSender =
   | { readonly kind: "orders"; readonly bytes: Uint8Array }
   | { readonly kind: "target"; readonly target: Target }
   | { readonly kind: "drop"; readonly webhookId: WebhookId }
+  /** Before the targets and orders that it is for. */
+  | { readonly kind: "config"; readonly config: Config }
   | { readonly kind: "stop" };
 
 export type FromSender =

@@ -1,4 +1,5 @@
 import type { MessagePort } from "node:worker_threads";
+import type { Config } from "../config/config.ts";
 import type { WebhookId } from "../domain/ids.ts";
 import { ByteWriter } from "../lib/bytes.ts";
 import type { Outcome, Sender, SendOrder, Target } from "../sender/port.ts";
@@ -30,6 +31,10 @@ export class RemoteSender implements Sender {
 
   dropTarget(webhookId: WebhookId): void {
     this.#post({ kind: "drop", webhookId });
+  }
+
+  putConfig(config: Config): void {
+    this.#post({ kind: "config", config });
   }
 
   send(orders: readonly SendOrder[]): void {

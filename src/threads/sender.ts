@@ -1,18 +1,21 @@
 import { workerData } from "node:worker_threads";
-import { compileAddressPolicy } from "../domain/address.ts";
+import { replaceConfig } from "../config/changes.ts";
+import type { Config } from "../config/config.ts";
+import { type AddressPolicy, compileAddressPolicy } from "../domain/address.ts";
 import { createSealer } from "../domain/seal.ts";
 import { ByteWriter } from "../lib/bytes.ts";
 import { systemClock } from "../lib/clock.ts";
 import { openFilesMax } from "../lib/open-files.ts";
 import { Pacer } from "../lib/pacer.ts";
 import { systemTimers } from "../lib/timers.ts";
-import { createSender } from "../sender/http-sender.ts";
+import { createSender, type SenderRules } from "../sender/http-sender.ts";
 import { type FromSender, MESSAGE_EVERY_MS, type SenderData, type ToSender } from "./messages.ts";
 import { decodeOrders, writeAttemptOutcome } from "./send-codec.ts";
 
 /** Entry of a sender's thread: takes orders, and reports the outcomes of a moment in one message. */
 const data = workerData as SenderData;
 const { config, port } = data;
+let policy = policyOf(config);
 const sealer = createSealer(data.masterKey, () => {
   throw new Error("a sender opens secrets and seals none");
 });
@@ -24,18 +27,9 @@ const sender = createSender(
   {
     clock: systemClock,
     version: data.version,
-    policy: compileAddressPolicy({
-      allow: config.net.allow,
-      allowLoopback: config.net.allowLoopback,
-      nat64: config.net.nat64,
-      own: data.ownAddresses,
-    }),
-    allowHttp: config.net.allowHttp,
+    ...rulesOf(config),
     allowLoopback: config.net.allowLoopback,
-    dnsServers: config.net.dnsServers,
     caFile: config.net.caFile,
-    excerptBytes: config.delivery.responseExcerptBytes,
-    idleConnectionsMax: Math.min(config.net.idleConnectionsMax, spareFiles()),
     open: (sealed) => sealer.open(sealed),
   },
   (outcome) => {
@@ -43,6 +37,30 @@ const sender = createSender(
     outcomes.ask();
   },
 );
+
+function rulesOf({ net, delivery }: Config): SenderRules {
+  return {
+    policy,
+    allowHttp: net.allowHttp,
+    dnsServers: net.dnsServers,
+    excerptBytes: delivery.responseExcerptBytes,
+    idleConnectionsMax: Math.min(net.idleConnectionsMax, spareFiles()),
+  };
+}
+
+function policyOf({ net }: Config): AddressPolicy {
+  const { allow, allowLoopback, nat64 } = net;
+  return compileAddressPolicy({ allow, allowLoopback, nat64, own: data.ownAddresses });
+}
+
+function changeConfig(next: Config): void {
+  const isPolicyChanged =
+    JSON.stringify([config.net.allow, config.net.nat64]) !== JSON.stringify([next.net.allow, next.net.nat64]);
+  replaceConfig(config, next);
+  // Another policy closes connections: only where it says something else.
+  if (isPolicyChanged) policy = policyOf(config);
+  sender.changeRules(rulesOf(config));
+}
 
 /** What idle connections may take of the open files: attempts in flight, publishers and the store need theirs. */
 function spareFiles(): number {
@@ -66,6 +84,9 @@ port.on("message", (message: ToSender) => {
       break;
     case "drop":
       sender.dropTarget(message.webhookId);
+      break;
+    case "config":
+      changeConfig(message.config);
       break;
     case "stop":
       stop().catch((error) => {

@@ -175,3 +175,9 @@ describe("the system's calls", () => {
     expect(await idOf("x".repeat(65))).not.toBe(await idOf("x".repeat(65)));
   });
 });
+
+test("listening leaves the configuration fit to be sent to threads", async () => {
+  const { api } = await setup();
+  await api.listen();
+  expect(structuredClone(api.context.config)).toEqual(api.context.config);
+});

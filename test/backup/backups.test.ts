@@ -19,7 +19,7 @@ function setup(options: { bytes?: number } = {}) {
   const space = { freeBytes: 1_000_000 };
   const disk = new DiskWatch({
     freeBytes: () => space.freeBytes,
-    limitBytes: 1_000,
+    limitBytes: () => 1_000,
     onChange: () => undefined,
   });
   const store = {

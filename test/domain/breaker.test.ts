@@ -9,6 +9,7 @@ import {
   recordFailure,
   recordPermanent,
   recordSuccess,
+  shortenProbe,
 } from "../../src/domain/breaker.ts";
 import type { DeliveryId } from "../../src/domain/ids.ts";
 
@@ -223,4 +224,25 @@ test("a breaker survives a restart through JSON", () => {
   expect(restored).toEqual(state);
   recordFailure(restored, POLICY, id(1), restored.probeAt, () => 0.5);
   expect(restored.probeDelayMs).toBe(120_000);
+});
+
+describe("a longest wait that was made shorter", () => {
+  const shorter = { ...POLICY, probeMs: 1_000, probeMaxMs: 2_000 };
+
+  test("brings a probe that is further ahead forward, drawn from the new wait", () => {
+    const { state, open } = setup();
+    open();
+    shortenProbe(state, shorter, START, () => 0.5);
+    expect(state).toMatchObject({ isOpen: true, probeAt: START + 2_000, probeDelayMs: 2_000 });
+  });
+
+  test("leaves a probe alone that is no further ahead, and a closed breaker", () => {
+    const { state, open } = setup();
+    shortenProbe(state, shorter, START, () => 0.5);
+    expect(state).toEqual(createBreaker());
+    open();
+    const before = { ...state };
+    shortenProbe(state, POLICY, START, () => 0.9);
+    expect(state).toEqual(before);
+  });
 });

@@ -10,7 +10,12 @@ import { temporaryDirectory } from "../support/world.ts";
 function setup(sample: number, random: () => number = () => 0.5) {
   const file = join(temporaryDirectory(), "log");
   const log = createLog("info", "1.2.3", file);
-  const attempts = attemptLog(log, sample, random, () => ({ a: 1, b: 2 }));
+  const attempts = attemptLog(
+    log,
+    () => sample,
+    random,
+    () => ({ a: 1, b: 2 }),
+  );
   const lines = () =>
     readFileSync(file, "utf8")
       .split("\n")

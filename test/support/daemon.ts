@@ -35,12 +35,17 @@ export interface DaemonOptions {
   readonly args?: readonly string[];
   /** Port of an earlier daemon, to be found again by webhooks and publishers; default: any free one. */
   readonly port?: number;
+  /** False: without --dev, as in production. */
+  readonly isDev?: boolean;
+  /** Who ends it; default: the end of the test. */
+  readonly onEnd?: (end: () => Promise<void>) => void;
 }
 
-/** A real `hookd serve --dev` in a process of its own. It ends with the test. */
+/** A real `hookd serve` in a process of its own. */
 export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaemon> {
   const dataDir = options.dataDir ?? temporaryDirectory();
-  const args = ["serve", "--dev", "--data-dir", dataDir, "--listen", `127.0.0.1:${options.port ?? 0}`];
+  const dev = options.isDev === false ? [] : ["--dev"];
+  const args = ["serve", ...dev, "--data-dir", dataDir, "--listen", `127.0.0.1:${options.port ?? 0}`];
   const child = spawn(HOOKD, [...args, ...(options.args ?? [])], {
     env: { PATH: process.env.PATH ?? "", ...options.env },
     stdio: ["ignore", "pipe", "pipe"],
@@ -48,7 +53,7 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaem
   let stdout = "";
   let stderr = "";
   const exited = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
-  onTestFinished(async () => {
+  (options.onEnd ?? onTestFinished)(async () => {
     child.kill("SIGKILL");
     await exited;
   });
