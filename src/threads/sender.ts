@@ -54,11 +54,10 @@ function policyOf({ net }: Config): AddressPolicy {
 }
 
 function changeConfig(next: Config): void {
-  const isPolicyChanged =
-    JSON.stringify([config.net.allow, config.net.nat64]) !== JSON.stringify([next.net.allow, next.net.nat64]);
+  // Another policy closes connections: only where something is said about where to connect.
+  const isNetChanged = JSON.stringify(config.net) !== JSON.stringify(next.net);
   replaceConfig(config, next);
-  // Another policy closes connections: only where it says something else.
-  if (isPolicyChanged) policy = policyOf(config);
+  if (isNetChanged) policy = policyOf(config);
   sender.changeRules(rulesOf(config));
 }
 

@@ -122,11 +122,11 @@ describe("a stop", () => {
   it("waits for what is in flight by the drain of now (delivery.drain)", async () => {
     const receiver = await startReceiver();
     receiver.answer = () => new Promise(() => {});
-    await world.reload({ "delivery.drain": "10m", "delivery.timeout": "30s" });
-    const { event } = await world.webhook(receiver.url);
+    await world.reload({ "delivery.drain": "10m" });
+    const { event } = await world.webhook(receiver.url, { timeout: "30s" });
     await world.publish(event);
     await until("the attempt is under way", () => receiver.received.length === 1);
-    await world.reload({ "delivery.drain": "0s", "delivery.timeout": "30s" });
+    await world.reload({ "delivery.drain": "0s" });
     // With the drain of before this would take the attempt's 30 s: longer than a test may.
     expect(await world.daemon.stop()).toBe(0);
   });

@@ -14,6 +14,7 @@ const BASE: Settings = {
   "delivery.senders": 1,
   "net.allow": ["127.0.0.0/8"],
   "net.allow_http": true,
+  "net.nat64": true,
   "retry.schedule": ["10h"],
   "retry.jitter": 0,
   "retention.success": "3650d",
