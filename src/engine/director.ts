@@ -1,4 +1,3 @@
-import type { Archive } from "../archive/port.ts";
 import type { Config } from "../config/config.ts";
 import { shortenProbe } from "../domain/breaker.ts";
 import type { Attempt, Delivery } from "../domain/delivery.ts";
@@ -16,15 +15,14 @@ import type { ApiKey } from "../domain/key.ts";
 import { Problem } from "../domain/problem.ts";
 import type { DeadGroup, DeliveryFilter, GroupKey, Page, RouteKey, WebhookFilter } from "../domain/query.ts";
 import type { Webhook } from "../domain/webhook.ts";
-import type { SteadyClock } from "../lib/steady-clock.ts";
-import type { Timers } from "../lib/timers.ts";
-import type { Outcome, Sender } from "../sender/port.ts";
-import type { Paged, Recovery, Store } from "../store/port.ts";
+import type { Outcome } from "../sender/port.ts";
+import type { Paged, Recovery } from "../store/port.ts";
 import { Backups } from "./backups.ts";
 import { broadcast } from "./broadcasting.ts";
 import { CarefulClock } from "./careful-clock.ts";
 import { Counters } from "./counters.ts";
 import { DeliveryCommands } from "./delivery-commands.ts";
+import type { DirectorDeps } from "./director-deps.ts";
 import { DiskWatch } from "./disk-watch.ts";
 import { engineStats } from "./engine-stats.ts";
 import { eventView } from "./event-view.ts";
@@ -58,33 +56,6 @@ import { senderOf } from "./target.ts";
 import { Watches } from "./watches.ts";
 import { WebhookCache } from "./webhook-cache.ts";
 import { WebhookControl } from "./webhook-control.ts";
-
-export interface DirectorDeps {
-  readonly config: Config;
-  readonly store: Store;
-  /** Cold storage for what retention deletes, when there is one. Stopped with the director. */
-  readonly archive?: Archive | null;
-  /** At least one; each is made with the director's `takeOutcomes`. */
-  readonly senders: readonly Sender[];
-  readonly clock: SteadyClock;
-  readonly timers: Timers;
-  /** [0, 1). */
-  readonly random: () => number;
-  readonly log: DirectorLog;
-  /** Bytes that may still be written where the data is. */
-  readonly freeBytes: () => number;
-  /** Nothing more may be acknowledged: the process must end. */
-  readonly onFatal: (error: unknown) => void;
-  /** The wall clock is right, however far it is from when hookd last ran. */
-  readonly acceptClock?: boolean;
-  /** Looks at the open store before anything is sent; what it throws ends the start. */
-  readonly admit?: () => Promise<void>;
-}
-
-export interface DirectorLog {
-  attempts(attempts: readonly SettledAttempt[]): void;
-  warn(message: string, fields: Readonly<Record<string, unknown>>): void;
-}
 
 const DISK_RETRY_AFTER_SECONDS = 10;
 /** Between looks at whether the last flight has ended, in a stop. */

@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import { formatId, type IdSalt } from "../domain/ids.ts";
-import type { DirectorLog } from "../engine/director.ts";
+import type { DirectorLog } from "../engine/director-deps.ts";
 import type { SettledAttempt } from "../engine/port.ts";
 
 /** One wide line per attempt: every failure, and a sample of the successes (`log.sample_success`, now). */

@@ -1,5 +1,5 @@
 import { Problem } from "../../src/domain/problem.ts";
-import type { DirectorDeps } from "../../src/engine/director.ts";
+import type { DirectorDeps } from "../../src/engine/director-deps.ts";
 import type { Lane } from "../../src/engine/lane.ts";
 import { Schedule } from "../../src/engine/schedule.ts";
 import type { Outcome, SendOrder } from "../../src/sender/port.ts";

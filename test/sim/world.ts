@@ -1,6 +1,7 @@
 import type { Config } from "../../src/config/config.ts";
 import { loadConfig, type Overrides } from "../../src/config/load.ts";
-import { Director, type DirectorDeps } from "../../src/engine/director.ts";
+import { Director } from "../../src/engine/director.ts";
+import type { DirectorDeps } from "../../src/engine/director-deps.ts";
 import type { SettledAttempt } from "../../src/engine/port.ts";
 import type { Clock } from "../../src/lib/clock.ts";
 import { steadyClock } from "../../src/lib/steady-clock.ts";
