@@ -59,10 +59,10 @@ describe("what needs a restart", () => {
     "limits.batch_bytes": "4KiB",
     "limits.dedupe_window": "30d",
     "retention.archive_dir": "/elsewhere",
+    "backup.dir": "/var/backups/nowhere",
     "cache.ttl": "1s",
     "cache.entries": 1,
     "security.master_key_file": "/etc/nowhere.key",
-    "backup.dir": "/var/backups/nowhere",
   };
   // Flags name these two, and go before the file; of the store there is one kind.
   const seen = Object.keys(changed).filter((name) => name !== "listen" && name !== "data_dir");
