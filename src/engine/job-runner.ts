@@ -28,8 +28,10 @@ interface Waiting {
   readonly heldSinceMono: number | null;
 }
 
-/** Deliveries in one slice: some 2 ms of the director. */
+/** Deliveries that one slice ends or deletes: some 2 ms of the director. */
 const SLICE_MAX = 100;
+/** Deliveries that one slice makes: they are sent at once, and whoever publishes meanwhile waits behind them. */
+const MADE_MAX = 25;
 /** Rest after a slice, in times of what it took, and at least so long: jobs have a quarter of the director at most. */
 const REST = 3;
 const PAUSE_MS = 5;
@@ -149,10 +151,12 @@ function rateOf(job: Job): number | null {
   return job.spec.kind === "replay" ? job.spec.ratePerSecond : null;
 }
 
-/** With a rate, a slice is a tenth of a second's worth. */
+/** With a rate, a slice is a tenth of a second's worth at most. */
 function sliceOf(job: Job): number {
   const rate = rateOf(job);
-  return rate === null ? SLICE_MAX : Math.max(1, Math.min(SLICE_MAX, Math.floor(rate / 10)));
+  if (rate !== null) return Math.max(1, Math.min(MADE_MAX, Math.floor(rate / 10)));
+  const { kind } = job.spec;
+  return kind === "replay" || kind === "expand" ? MADE_MAX : SLICE_MAX;
 }
 
 function pauseOf(job: Job): number {
