@@ -204,3 +204,15 @@ test("files hold one idea: none has more than 500 lines, no barrel, no default e
 function stripComments(text: string): string {
   return text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/^\s*\/\/.*$/gm, "");
 }
+
+test("every npm script that a document names is there", () => {
+  const root = join(src, "..");
+  const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const documents = ["README.md", ...readdirSync(join(root, "docs")).map((name) => join("docs", name))];
+  const named = documents
+    .filter((name) => name.endsWith(".md"))
+    .flatMap((name) => [...readFileSync(join(root, name), "utf8").matchAll(/npm run ([a-z:]+)/g)])
+    .map((match) => match[1] ?? "");
+  expect(named).toContain("sim");
+  expect(named.filter((name) => !(name in scripts))).toEqual([]);
+});
