@@ -1,6 +1,6 @@
 import { request } from "undici";
 import { STATE } from "../ledger.ts";
-import { measure } from "../measure.ts";
+import { measure, startMeasurement } from "../measure.ts";
 import { monoMs } from "../mono.ts";
 import { uidName } from "../names.ts";
 import { PayloadWriter } from "../payload.ts";
@@ -43,16 +43,21 @@ async function play(
   const target = { first: everyone, count: OTHERS, isScattered: false };
   const options = { plan, target, drainMaxMs: stage.options.drainMaxMs };
   const before = await measure(rig, { ...options, title: "others, before" });
-  // Measured from its beginning: the broadcast is over before a warm-up is.
-  const disturbed = { ...plan, warmUpMs: 0 };
-  const during = measure(rig, { ...options, plan: disturbed, title: "others, during the broadcast" });
+  // Measured from its beginning to its end: the broadcast may be over before a warm-up is, or take minutes.
+  const during = startMeasurement(rig, {
+    ...options,
+    plan: { ...plan, warmUpMs: 0, durationMs: EXPANDED_MAX_MS },
+    title: "others, during the broadcast",
+    isCutOff: true,
+  });
   const begunMono = monoMs();
   const seq = await publish(rig, everyone);
   while (takenCount(rig, seq, everyone) < everyone && monoMs() - begunMono < EXPANDED_MAX_MS) {
     await rig.pause(POLL_MS);
   }
   const seconds = (monoMs() - begunMono) / 1_000;
-  const run = await during;
+  during.running.stop();
+  const run = await during.finish();
   stage.runs.push(before, run);
   const { lost, duplicated } = countOf(rig, seq, everyone);
   stage.notes.push(`all ${everyone} delivered in ${seconds.toFixed(1)} s`);
