@@ -1,4 +1,4 @@
-import { safeJson } from "./safe-text.ts";
+import { safeJson } from "../lib/safe-text.ts";
 
 /**
  * The request as a command line for a POSIX shell. The key stays out of it: it would end up in a shell's history or in

@@ -1,4 +1,4 @@
-import { safeText } from "./safe-text.ts";
+import { safeText } from "../lib/safe-text.ts";
 import type { Cell, Colour, Terminal } from "./terminal.ts";
 
 /** A column: `text` in a pipe, `shown` (if it differs) on a terminal. */

@@ -1,5 +1,5 @@
 import { type Environment, processEnvironment } from "../config/environment.ts";
-import { safeJson, safeText } from "./safe-text.ts";
+import { safeJson, safeText } from "../lib/safe-text.ts";
 
 export type Colour = "red" | "green" | "yellow" | "cyan" | "dim";
 

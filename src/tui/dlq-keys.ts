@@ -1,5 +1,4 @@
 import type { DeadGroupBody } from "../cli/api-types.ts";
-import { safeText } from "../lib/safe-text.ts";
 import type { Selection } from "./api.ts";
 import { detailLines } from "./detail-lines.ts";
 import {
@@ -12,7 +11,8 @@ import {
   selectionsOf,
   type Verb,
 } from "./dlq-state.ts";
-import { isTyped, type Key } from "./keys.ts";
+import { editFilter } from "./filter-keys.ts";
+import type { Key } from "./keys.ts";
 import type { Ending } from "./screen.ts";
 
 /** What a key asks for: a change of the view, or something outside of it. */
@@ -71,20 +71,9 @@ function inList(state: DlqState, key: Key): readonly DlqAsked[] {
 }
 
 function inFilter(state: DlqState, key: Key): readonly DlqAsked[] {
-  const { filter } = state;
-  if (isTyped(key)) return [{ kind: "filter", filter: filter + safeText(key) }];
-  switch (key) {
-    case "backspace":
-      return [{ kind: "filter", filter: [...filter].slice(0, -1).join("") }];
-    case "ctrl-u":
-      return [{ kind: "filter", filter: "" }];
-    case "escape":
-      return [{ kind: "filter", filter: "" }, TO_LIST];
-    case "enter":
-      return [TO_LIST];
-    default:
-      return moved(state, key);
-  }
+  const edit = editFilter(state.filter, key);
+  if (edit === null) return moved(state, key);
+  return [{ kind: "filter", filter: edit.filter }, ...(edit.isOver ? [TO_LIST] : [])];
 }
 
 /** Only a y is a yes. */

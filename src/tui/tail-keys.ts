@@ -1,6 +1,6 @@
-import { safeText } from "../lib/safe-text.ts";
 import { detailLines } from "./detail-lines.ts";
-import { isTyped, type Key } from "./keys.ts";
+import { editFilter } from "./filter-keys.ts";
+import type { Key } from "./keys.ts";
 import type { Ending } from "./screen.ts";
 import { listHeight, selectedOf, type TailAction, type TailState } from "./tail-state.ts";
 
@@ -43,22 +43,12 @@ function inRows(state: TailState, key: Key): readonly Asked[] {
 }
 
 function inFilter(state: TailState, key: Key): readonly Asked[] {
-  const { filter } = state;
-  if (isTyped(key)) return [{ kind: "filter", filter: filter + safeText(key) }];
-  switch (key) {
-    case "backspace":
-      return [{ kind: "filter", filter: [...filter].slice(0, -1).join("") }];
-    case "ctrl-u":
-      return [{ kind: "filter", filter: "" }];
-    case "escape":
-      return [{ kind: "filter", filter: "" }, TO_ROWS];
-    case "enter":
-      return [TO_ROWS];
-    default: {
-      const by = movesOf(state, key);
-      return by === null ? [] : [{ kind: "move", by }];
-    }
+  const edit = editFilter(state.filter, key);
+  if (edit === null) {
+    const by = movesOf(state, key);
+    return by === null ? [] : [{ kind: "move", by }];
   }
+  return [{ kind: "filter", filter: edit.filter }, ...(edit.isOver ? [TO_ROWS] : [])];
 }
 
 function inDetail(state: TailState, key: Key): readonly Asked[] {

@@ -1,5 +1,5 @@
-import { safeText } from "../lib/safe-text.ts";
-import { isTyped, type Key } from "./keys.ts";
+import { editFilter } from "./filter-keys.ts";
+import type { Key } from "./keys.ts";
 import type { Ending } from "./screen.ts";
 import { orderedOf, type TopAction, type TopState, tableHeight } from "./top-state.ts";
 import type { Sort } from "./trouble.ts";
@@ -57,20 +57,9 @@ export function topKey(state: TopState, key: Key, now: number): readonly TopAske
 }
 
 function inFilter(state: TopState, key: Key, now: number): readonly TopAsked[] {
-  const { filter } = state;
-  if (isTyped(key)) return [{ kind: "filter", filter: filter + safeText(key) }];
-  switch (key) {
-    case "backspace":
-      return [{ kind: "filter", filter: [...filter].slice(0, -1).join("") }];
-    case "ctrl-u":
-      return [{ kind: "filter", filter: "" }];
-    case "escape":
-      return [{ kind: "filter", filter: "" }, TO_ROWS];
-    case "enter":
-      return [TO_ROWS];
-    default:
-      return moved(state, key, now);
-  }
+  const edit = editFilter(state.filter, key);
+  if (edit === null) return moved(state, key, now);
+  return [{ kind: "filter", filter: edit.filter }, ...(edit.isOver ? [TO_ROWS] : [])];
 }
 
 function moved(state: TopState, key: Key, now: number): readonly TopAsked[] {

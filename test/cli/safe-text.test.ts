@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { safeJson, safeText } from "../../src/cli/safe-text.ts";
+import { safeJson, safeText } from "../../src/lib/safe-text.ts";
 
 const ACTIVE = /[\p{Cc}\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/u;
 const anyText = fc.string({ unit: "binary", maxLength: 50 });

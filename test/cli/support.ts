@@ -3,8 +3,8 @@ import { createServer, type IncomingHttpHeaders } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { execa } from "execa";
-import { safeText } from "../../src/cli/safe-text.ts";
 import type { Terminal } from "../../src/cli/terminal.ts";
+import { safeText } from "../../src/lib/safe-text.ts";
 
 const BIN = join(import.meta.dirname, "../../bin/hookd");
 export const KEY = "hk_testtesttesttesttesttest";

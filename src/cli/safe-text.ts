@@ -1,1 +1,0 @@
-export { safeJson, safeText } from "../lib/safe-text.ts";
