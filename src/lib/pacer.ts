@@ -29,7 +29,13 @@ export class Pacer {
     else this.#timers.after(waitMs, () => this.#run());
   }
 
+  /** Runs it at once for all requests so far, if there are any: so many that the other side had better begin. */
+  hurry(): void {
+    if (this.#isAsked) this.#run();
+  }
+
   #run(): void {
+    if (!this.#isAsked) return;
     this.#isAsked = false;
     this.#ranMono = this.#clock.mono();
     this.#work();

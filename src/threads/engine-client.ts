@@ -7,7 +7,13 @@ import { ByteReader } from "../lib/bytes.ts";
 import { systemClock } from "../lib/clock.ts";
 import { Pacer } from "../lib/pacer.ts";
 import { systemTimers } from "../lib/timers.ts";
-import { type CallName, type FromDirector, MESSAGE_EVERY_MS, type ToDirector } from "./messages.ts";
+import {
+  type CallName,
+  type FromDirector,
+  MESSAGE_ENTRIES_MAX,
+  MESSAGE_EVERY_MS,
+  type ToDirector,
+} from "./messages.ts";
 import { newWriter, readOutcome, writeRequest } from "./publish-codec.ts";
 
 /**
@@ -72,6 +78,7 @@ class EngineClient {
       if (this.#gathered.length === 0) this.#flushes.ask();
       this.#gathered.push({ bytes, resolve, reject });
       writeRequest(this.#writer, request);
+      if (this.#gathered.length >= MESSAGE_ENTRIES_MAX) this.#flushes.hurry();
     });
   }
 

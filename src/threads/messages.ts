@@ -7,6 +7,11 @@ import type { Target } from "../sender/port.ts";
 
 /** Under load a thread sends what it has gathered so often: a message costs as much as ten entries in one. */
 export const MESSAGE_EVERY_MS = 1;
+/**
+ * ...and whenever it has gathered so many: a turn of its loop that reads hundreds of sockets takes many milliseconds, in
+ * which the next thread would have nothing to do, to be waited for in its turn.
+ */
+export const MESSAGE_ENTRIES_MAX = 64;
 
 /** Everything that crosses threads. What is frequent is bytes (publish-codec.ts, send-codec.ts), the rest is cloned. */
 export interface DirectorData {

@@ -9,7 +9,13 @@ import { openFilesMax } from "../lib/open-files.ts";
 import { Pacer } from "../lib/pacer.ts";
 import { systemTimers } from "../lib/timers.ts";
 import { createSender, type SenderRules } from "../sender/http-sender.ts";
-import { type FromSender, MESSAGE_EVERY_MS, type SenderData, type ToSender } from "./messages.ts";
+import {
+  type FromSender,
+  MESSAGE_ENTRIES_MAX,
+  MESSAGE_EVERY_MS,
+  type SenderData,
+  type ToSender,
+} from "./messages.ts";
 import { decodeOrders, writeAttemptOutcome } from "./send-codec.ts";
 
 /** Entry of a sender's thread: takes orders, and reports the outcomes of a moment in one message. */
@@ -21,6 +27,7 @@ const sealer = createSealer(data.masterKey, () => {
 });
 const writer = new ByteWriter(32_768);
 const FILES_KEPT = 8_192;
+let gathered = 0;
 const outcomes = new Pacer(flush, MESSAGE_EVERY_MS, systemClock, systemTimers);
 
 const sender = createSender(
@@ -34,7 +41,9 @@ const sender = createSender(
   },
   (outcome) => {
     writeAttemptOutcome(writer, outcome);
+    gathered += 1;
     outcomes.ask();
+    if (gathered >= MESSAGE_ENTRIES_MAX) outcomes.hurry();
   },
 );
 
@@ -69,6 +78,7 @@ function spareFiles(): number {
 
 function flush(): void {
   if (writer.length === 0) return;
+  gathered = 0;
   const bytes = writer.take();
   port.postMessage({ kind: "outcomes", bytes } satisfies FromSender, [bytes.buffer]);
 }

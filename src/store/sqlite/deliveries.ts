@@ -12,9 +12,11 @@ import { type DeliveryId, type EventSeq, seqAtTime, timeOfSeq, type WebhookId } 
 import type { DeadGroup, DeliveryFilter, GroupKey, Page } from "../../domain/query.ts";
 import type { Paged, StoredEvent } from "../port.ts";
 import type { Db, Statement } from "./database.ts";
-import { DEAD, type Hot, type HotRow, reasonOfSlot, slotOf } from "./hot.ts";
+import { DEAD, DEAD_SLOT, type Hot, type HotRow, NO_SLOT, reasonOfSlot, slotOf } from "./hot.ts";
 import { contentTypeOf, hotFromJournal, type Journal, type JournalEvent } from "./journal.ts";
 import { newestFirst, type ReadPage } from "./newest-first.ts";
+import { TallyMoves } from "./tally.ts";
+import { unfoldedPages } from "./unfolded-pages.ts";
 import type { Webhooks } from "./webhooks.ts";
 
 interface DeadCount {
@@ -62,6 +64,7 @@ export class Deliveries {
   readonly #byWebhookRetrying: Statement;
   readonly #failed: Statement;
   readonly #all: Statement;
+  readonly #deadTotal: Statement;
 
   constructor(db: Db, hot: Hot, journal: Journal, webhooks: Webhooks) {
     this.#db = db;
@@ -86,6 +89,7 @@ export class Deliveries {
       `select * from log indexed by log_failed where (status = 1 or status = 3) and id < ? and id >= ?
        order by id desc limit ?`,
     );
+    this.#deadTotal = db.prepare("select coalesce(sum(n), 0) from tally where slot >= 10").pluck();
     this.#all = db.prepare(
       `select l.* from journal j cross join log l on l.webhook = j.webhook and l.id = j.id
        where j.id < ? and j.id >= ? and j.webhook <> 0 order by j.id desc limit ?`,
@@ -96,12 +100,14 @@ export class Deliveries {
     const until = filter.until === undefined ? Number.MAX_SAFE_INTEGER : seqAtTime(filter.until);
     const since = filter.since === undefined ? 0 : seqAtTime(filter.since);
     const before = Math.min(page.before ?? Number.MAX_SAFE_INTEGER, until);
-    const next = newestFirst(this.#streams(filter, since), before);
+    const next = newestFirst<LogRow | HotRow>(this.#streams(filter, since), before);
     const items: Delivery[] = [];
     let cursor = before;
     for (let examined = 0; examined < EXAMINED_MAX; examined += 1) {
       const row = next();
       if (!row) return { items, next: null };
+      // What is hot may stand in the log as well, under an older state.
+      if (row.id === cursor) continue;
       cursor = row.id;
       const delivery = this.#deliveryOf(row);
       if (delivery && isMatch(delivery, filter)) items.push(delivery);
@@ -173,7 +179,7 @@ export class Deliveries {
         add(delivery.webhookId, reason, pattern ?? delivery.eventId, delivery.userId, 1);
       }
     } else {
-      for (const { slot, webhook, n, user_id, event_id } of this.#deadCounts(filter)) {
+      for (const { slot, webhook, n, user_id, event_id } of this.#currentDeadCounts(filter)) {
         const reason = reasonOfSlot(slot);
         if (filter.reason !== undefined && DEAD_REASONS[reason ?? -1] !== filter.reason) continue;
         add(webhook as WebhookId, reason, event_id, user_id, n);
@@ -182,6 +188,11 @@ export class Deliveries {
     return [...groups.values()]
       .map(({ group, count }) => ({ ...group, count }))
       .sort((a, b) => b.count - a.count);
+  }
+
+  deadCount(): number {
+    const counted = Number(this.#deadTotal.get());
+    return this.#uncountedDead().reduce((sum, { n }) => sum + n, counted);
   }
 
   /** Sets the slot under which the tally counts the row, as the log has it. */
@@ -231,6 +242,29 @@ export class Deliveries {
     }
   }
 
+  /** The kept counts, and what died since they were written. */
+  #currentDeadCounts(filter: DeliveryFilter): readonly DeadCount[] {
+    const counts = this.#deadCounts(filter);
+    for (const { webhook, slot, n } of this.#uncountedDead()) {
+      const route = this.#webhooks.routeOf(webhook);
+      if (!route) continue;
+      if (filter.webhookId !== undefined && filter.webhookId !== webhook) continue;
+      if (filter.userId !== undefined && filter.userId !== route.user_id) continue;
+      counts.push({ slot, webhook, n, user_id: route.user_id, event_id: route.event_id });
+    }
+    return counts;
+  }
+
+  /** Of the dead, those that the tally has not, by webhook and slot: it moves with the fold. */
+  #uncountedDead(): readonly { slot: number; webhook: number; n: number }[] {
+    const died = new TallyMoves();
+    for (const row of new Set(this.#hot.unfolded.flatMap(({ failing }) => [...failing]))) {
+      if (row.status !== DEAD || this.#hot.rows.get(row.id) !== row) continue;
+      died.move(row.webhookId, row.slot >= DEAD_SLOT ? row.slot : NO_SLOT, slotOf(row.status, row.reason));
+    }
+    return died.changes();
+  }
+
   #deadCounts(filter: DeliveryFilter): DeadCount[] {
     const columns = "select t.slot, t.webhook, t.n, w.user_id, w.event_id";
     const slots = DEAD_REASONS.map((_, reason) => slotOf(DEAD, reason)).join(", ");
@@ -248,12 +282,25 @@ export class Deliveries {
   }
 
   /** The cheapest way through the log that yields everything the filter can match. */
-  #streams(filter: DeliveryFilter, since: number): ReadPage<LogRow>[] {
+  #streams(filter: DeliveryFilter, since: number): ReadPage<LogRow | HotRow>[] {
     const failed = filter.statuses?.every((status) => FAILED.includes(status)) ? filter.statuses : null;
     const owned = this.#laneIds(filter);
+    return [
+      ...this.#logPages(owned, failed, since),
+      ...unfoldedPages(this.#hot, owned, failed !== null, since),
+    ];
+  }
+
+  #logPages(
+    owned: readonly WebhookId[] | null,
+    failed: readonly DeliveryStatus[] | null,
+    since: number,
+  ): ReadPage<LogRow>[] {
     if (!owned) {
-      const statement = failed ? this.#failed : this.#all;
-      return [(before, limit) => statement.all(before, since, limit) as LogRow[]];
+      if (failed) return [(before, limit) => this.#failed.all(before, since, limit) as LogRow[]];
+      // The journal has the deliveries that the log lacks, and each would be looked for there.
+      const fresh = this.#hot.firstFresh;
+      return [(before, limit) => this.#all.all(Math.min(before, fresh), since, limit) as LogRow[]];
     }
     const byStatus = new Map([
       ["dead", this.#byWebhookDead],
@@ -279,9 +326,10 @@ export class Deliveries {
     return owned.length <= MERGED_WEBHOOKS_MAX ? owned : null;
   }
 
-  #deliveryOf(row: LogRow): Delivery | null {
+  #deliveryOf(row: LogRow | HotRow): Delivery | null {
     const hotRow = this.#hot.rows.get(row.id as DeliveryId);
     if (hotRow) return deliveryOfHot(hotRow);
+    if (!("webhook" in row)) return null;
     const head = this.#journal.headOf(row.id);
     if (!head) return null;
     return {

@@ -1,86 +1,87 @@
-import { setTimeout as pause, setImmediate as turn } from "node:timers/promises";
-import { Problem } from "../../domain/problem.ts";
+import { setImmediate as turn } from "node:timers/promises";
 import type { Clock } from "../../lib/clock.ts";
 import type { Fold } from "./fold.ts";
-import type { Hot } from "./hot.ts";
 
-/** Lists are read from the log, so what has changed is folded first: at once if it is little... */
-const READ_ROWS_MAX = 2_000;
-/** ...otherwise so long after the last such fold, for each writes a page of every lane that has traffic. */
-const READ_PAUSE_MS = 500;
-/** Then readers look one after the other, with a rest in times of what each look took: a tenth of the thread. */
-const READ_REST = 9;
+/**
+ * Rows and uids that a commit folds at most for each event and outcome of its own, however many it has. An event that only
+ * waits makes two and a half steps: its row, every other one's uid, and leaving memory. With less what is hot would grow.
+ */
+const PER_EVENT = 4;
+const IN_COMMIT_MIN = 64;
+/** A quiet moment's slice: some 2 ms. */
+const IDLE = 500;
 
-/** Folds on behalf of those who wait for it, one slice a turn for all of them; commits go on in between. Keeps readers few. */
+export interface FoldTurnsParts {
+  readonly fold: Fold;
+  readonly clock: Clock;
+  /** How far the journal is now. */
+  readonly mark: () => { journalId: number; settleSeq: number };
+  readonly transaction: <T>(work: () => T) => T;
+  /** So many rows in each slice, and at once. For tests. */
+  readonly sliceRows: number | undefined;
+}
+
+/** When the fold's slices are done: inside commits, in quiet moments, and at once for those who wait for all of it. */
 export class FoldTurns {
-  readonly #fold: Fold;
-  readonly #hot: Hot;
-  readonly #clock: Clock;
-  readonly #slice: () => void;
+  readonly #parts: FoldTurnsParts;
   #turn: Promise<void> | null = null;
-  #pause: Promise<void> | null = null;
-  /** The last of the readers that take turns, and its rest. */
-  #lastLook: Promise<void> = Promise.resolve();
 
-  /** `slice`: begins a fold where none is under way, and does one slice of it in a transaction of its own. */
-  constructor(fold: Fold, hot: Hot, clock: Clock, slice: () => void) {
-    this.#fold = fold;
-    this.#hot = hot;
-    this.#clock = clock;
-    this.#slice = slice;
+  constructor(parts: FoldTurnsParts) {
+    this.#parts = parts;
   }
 
-  /** Until everything that has changed up to now is in the log. */
+  /** Inside the transaction of a commit of so many events and outcomes. Call what it returns once that has committed. */
+  inCommit(events: number, now: number): (() => void) | null {
+    return this.#parts.fold.isDue(now) ? this.#owed(Math.max(IN_COMMIT_MIN, events * PER_EVENT)) : null;
+  }
+
+  /** A slice in a transaction of its own, if one is due. True when there is more to do by now. */
+  idle(): boolean {
+    const { fold, clock, transaction } = this.#parts;
+    if (!fold.isDue(clock.now())) return false;
+    transaction(() => this.#owed(IDLE))?.();
+    return this.#owedRows() > 0;
+  }
+
+  /** Until everything that has changed up to now is in the log; commits go on between the slices. */
   async all(): Promise<void> {
-    const covering = this.#fold.coveringGeneration;
-    while (this.#fold.completedGeneration < covering) {
+    const { fold } = this.#parts;
+    const covering = fold.coveringGeneration;
+    while (fold.completedGeneration < covering) {
       this.#turn ??= this.#oneTurn();
       await this.#turn;
     }
   }
 
-  /**
-   * Looks at the log when all is there; while much changes, not too often, and in turn. On a full disk a list shows all but
-   * the last moments, rather than nothing.
-   */
-  async read<T>(look: () => T): Promise<T> {
-    const isMuch = this.#hot.dirtyCount > READ_ROWS_MAX;
-    try {
-      if (isMuch && this.#pause) await this.#pause;
-      await this.all();
-      if (isMuch) this.#pause ??= this.#endPause();
-    } catch (error) {
-      if (!(error instanceof Problem && error.code === "disk_full")) throw error;
-    }
-    return isMuch ? this.#inTurn(look) : look();
-  }
-
-  #inTurn<T>(look: () => T): Promise<T> {
-    let tookMs = 0;
-    const found = this.#lastLook.then(() => {
-      const begunMono = this.#clock.mono();
-      try {
-        return look();
-      } finally {
-        tookMs = this.#clock.mono() - begunMono;
-      }
-    });
-    const rest = () => pause(tookMs * READ_REST, undefined, { ref: false });
-    this.#lastLook = found.then(rest, rest);
-    return found;
-  }
-
   async #oneTurn(): Promise<void> {
+    const { fold, sliceRows, transaction } = this.#parts;
     try {
-      this.#slice();
+      const confirm = transaction(() => {
+        this.#begin();
+        return fold.slice(sliceRows ?? IDLE);
+      });
+      confirm();
       await turn();
     } finally {
       this.#turn = null;
     }
   }
 
-  async #endPause(): Promise<void> {
-    await pause(READ_PAUSE_MS, undefined, { ref: false });
-    this.#pause = null;
+  #begin(): void {
+    const { fold, clock, mark } = this.#parts;
+    fold.begin(mark(), clock.now(), clock.mono());
+  }
+
+  /** What the fold is behind, of that `limit` at most; null where that is nothing. */
+  #owed(limit: number): (() => void) | null {
+    this.#begin();
+    const rows = this.#owedRows();
+    return rows > 0 ? this.#parts.fold.slice(Math.min(rows, limit)) : null;
+  }
+
+  #owedRows(): number {
+    const { fold, clock, sliceRows } = this.#parts;
+    if (fold.isIdle) return 0;
+    return sliceRows ?? fold.owed(clock.mono());
   }
 }

@@ -1,6 +1,7 @@
 import { ATTEMPT_ERRORS, VERDICTS } from "../../domain/delivery.ts";
 import type { WebhookId } from "../../domain/ids.ts";
 import type { Db, Statement } from "./database.ts";
+import { FoldPace } from "./fold-pace.ts";
 import { type Hot, type HotRow, NO_ATTEMPTS, SUCCESS, slotOf } from "./hot.ts";
 import { Tally, TallyMoves } from "./tally.ts";
 import type { UidMemory } from "./uids.ts";
@@ -19,6 +20,7 @@ interface Work {
   at: Place;
   isWritten: boolean;
   readonly since: number | null;
+  readonly pace: FoldPace;
 }
 
 interface FoldingLane {
@@ -108,9 +110,12 @@ export class Fold {
     return this.#work ? this.#generation - 1 : this.#generation;
   }
 
-  begin(mark: { journalId: number; settleSeq: number }): void {
+  begin(mark: { journalId: number; settleSeq: number }, now: number, nowMono: number): void {
     if (this.#work) return;
     const since = this.#hot.dirtySince;
+    // Each row is written, and later leaves memory.
+    const steps = 2 * this.#hot.dirtyCount + this.#uids.freshCount;
+    const gatheredMs = Math.min(now - (since ?? now), FOLD_AGE_MS);
     const dirty = this.#hot.takeDirty();
     const lanes: FoldingLane[] = [];
     for (const id of Float64Array.from(dirty.keys()).sort()) {
@@ -119,7 +124,19 @@ export class Fold {
     }
     this.#uids.freeze();
     this.#generation += 1;
-    this.#work = { lanes, mark, at: BEGINNING, isWritten: false, since };
+    this.#work = {
+      lanes,
+      mark,
+      at: BEGINNING,
+      isWritten: false,
+      since,
+      pace: new FoldPace(steps, gatheredMs, nowMono),
+    };
+  }
+
+  /** Steps that should be done by now and are not; 0 also when there is no fold. */
+  owed(nowMono: number): number {
+    return this.#work?.pace.owed(nowMono) ?? 0;
   }
 
   /**
@@ -155,19 +172,24 @@ export class Fold {
       work.at = isLast ? BEGINNING : next;
       work.isWritten = isLast;
       confirmUids();
-      if (isLast) this.foldedUpTo = work.mark.journalId;
+      work.pace.did(limit);
+      if (!isLast) return;
+      this.foldedUpTo = work.mark.journalId;
+      this.#hot.foldWritten();
     };
   }
 
   #settleSlice(work: Work, limit: number): void {
     let lane = work.at.lane;
-    for (let settled = 0; settled < limit && lane < work.lanes.length; lane += 1) {
+    let settled = 0;
+    for (; settled < limit && lane < work.lanes.length; lane += 1) {
       const { webhookId, rows } = work.lanes[lane] as FoldingLane;
       this.#hot.settleFolded(webhookId, rows);
       this.#onFolded(webhookId);
       settled += rows.length;
     }
     work.at = { lane, row: 0 };
+    work.pace.did(settled);
     if (lane < work.lanes.length) return;
     this.#hot.foldEnded();
     this.#work = null;
@@ -181,7 +203,7 @@ export class Fold {
   /** Slices in transactions of their own until all that has changed is written. For start and stop. */
   finish(mark: () => { journalId: number; settleSeq: number }): void {
     while (this.#work || this.#hot.dirtyCount > 0 || this.#uids.hasFresh) {
-      this.begin(mark());
+      this.begin(mark(), 0, 0);
       this.#db.transaction(() => this.slice(5_000))()();
     }
   }

@@ -45,7 +45,7 @@ export const NO_SLOT = -1;
 export const FOLDED = -1;
 /** One for all rows: nearly none has any. */
 export const NO_ATTEMPTS: readonly Attempt[] = [];
-const DEAD_SLOT = 10;
+export const DEAD_SLOT = 10;
 
 /** The tally's slot of a state: open and dead deliveries are counted, successes are not. */
 export function slotOf(status: number, reason: number | null): number {
@@ -107,53 +107,89 @@ function isAfter(a: HotRow | undefined, b: HotRow): boolean {
   return left > right || (left === right && (a?.id ?? 0) > b.id);
 }
 
+/** The rows that changed between the beginnings of two folds. */
+export class Generation {
+  readonly byWebhook = new Map<WebhookId, HotRow[]>();
+  /** Those that the log has never seen, ascending by id. */
+  readonly fresh: HotRow[] = [];
+  /** Those that were retrying or dead at some time in it: lists of failures look here, and not through all. */
+  readonly failing = new Set<HotRow>();
+  count = 0;
+  /** Wall clock of the first change. */
+  since: number | null = null;
+
+  add(row: HotRow, now: number): void {
+    const rows = this.byWebhook.get(row.webhookId);
+    if (rows) rows.push(row);
+    else this.byWebhook.set(row.webhookId, [row]);
+    this.count += 1;
+    this.since ??= now;
+  }
+}
+
 export class Hot {
   readonly rows = new Map<DeliveryId, HotRow>();
   readonly #waiting = new Map<WebhookId, readonly [DueQueue, DueQueue]>();
-  #dirty = new Map<WebhookId, HotRow[]>();
-  #dirtyCount = 0;
-  #dirtySince: number | null = null;
+  #gathering = new Generation();
+  #folding: Generation | null = null;
   /** The fold that will take up what changes now. */
   #nextFold = 0;
-  #isFolding = false;
 
   get dirtyCount(): number {
-    return this.#dirtyCount;
+    return this.#gathering.count;
   }
 
   /** Wall clock of the oldest change that no fold has taken up; null when there is none. */
   get dirtySince(): number | null {
-    return this.#dirtySince;
+    return this.#gathering.since;
   }
 
+  /** What no complete fold has written, the older first: one being folded, if any, and one that gathers. */
+  get unfolded(): readonly Generation[] {
+    return this.#folding ? [this.#folding, this.#gathering] : [this.#gathering];
+  }
+
+  /** All deliveries with smaller ids are in the log, and this one and all larger ones are perhaps not. */
+  get firstFresh(): number {
+    for (const { fresh } of this.unfolded) if (fresh[0]) return fresh[0].id;
+    return Number.POSITIVE_INFINITY;
+  }
+
+  /** A delivery that the log has. */
   add(row: HotRow): void {
     this.rows.set(row.id, row);
   }
 
+  /** A delivery that the log has never seen; its id is larger than any before. */
+  append(row: HotRow, now: number): void {
+    this.rows.set(row.id, row);
+    this.#gathering.fresh.push(row);
+    this.markDirty(row, now);
+  }
+
   markDirty(row: HotRow, now: number): void {
+    if (row.status === RETRYING || row.status === DEAD) this.#gathering.failing.add(row);
     if (row.dirtyIn === this.#nextFold) return;
     row.dirtyIn = this.#nextFold;
-    const rows = this.#dirty.get(row.webhookId);
-    if (rows) rows.push(row);
-    else this.#dirty.set(row.webhookId, [row]);
-    this.#dirtyCount += 1;
-    this.#dirtySince ??= now;
+    this.#gathering.add(row, now);
   }
 
   /** Whether a crash would read its state from the journal: no complete fold has written it. */
   isUnfolded(row: HotRow): boolean {
-    return row.dirtyIn === this.#nextFold || (this.#isFolding && row.dirtyIn === this.#nextFold - 1);
+    return row.dirtyIn === this.#nextFold || (this.#folding !== null && row.dirtyIn === this.#nextFold - 1);
   }
 
   /** Hands all changed rows to the fold, by webhook. From here on a change marks its row anew. */
-  takeDirty(): Map<WebhookId, HotRow[]> {
-    const taken = this.#dirty;
-    this.#dirty = new Map();
-    this.#dirtyCount = 0;
-    this.#dirtySince = null;
+  takeDirty(): ReadonlyMap<WebhookId, HotRow[]> {
+    this.#folding = this.#gathering;
+    this.#gathering = new Generation();
     this.#nextFold += 1;
-    this.#isFolding = true;
-    return taken;
+    return this.#folding.byWebhook;
+  }
+
+  /** The fold has written all its rows: lists find them in the log from now on. */
+  foldWritten(): void {
+    if (this.#folding) this.#folding.fresh.length = 0;
   }
 
   /** The fold has written these rows of a lane: those that nothing holds here leave, and are found in the log from now on. */
@@ -170,7 +206,7 @@ export class Hot {
 
   /** All rows that the fold took are settled. */
   foldEnded(): void {
-    this.#isFolding = false;
+    this.#folding = null;
   }
 
   /** An open, unleased row of here waits in its lane. */

@@ -50,8 +50,7 @@ export function replayJournal(db: Db, parts: ReplayParts): { journalId: number; 
     if (!head) continue;
     const hotRow = hotFromJournal(row, head, webhooks.userOf(row.webhook, head.user_id), now);
     deliveries.readSlot(hotRow);
-    hot.add(hotRow);
-    hot.markDirty(hotRow, now);
+    hot.append(hotRow, now);
   }
   const { settlements, lastSettleSeq } = settlementsBehindMark(db, mark);
   for (const settlement of settlements) {

@@ -50,6 +50,7 @@ import { Lanes } from "./lanes.ts";
 import { LogChanges } from "./log-changes.ts";
 import { LogSync } from "./log-sync.ts";
 import { Prune } from "./prune.ts";
+import { Readers } from "./readers.ts";
 import { lastSeq, readSalt, recoverLanes } from "./recovery.ts";
 import { Remover } from "./remover.ts";
 import { replayJournal } from "./replay-journal.ts";
@@ -67,14 +68,8 @@ export interface SqliteOptions {
   readonly foldSliceRows?: number;
 }
 
-/**
- * Rows and uids that a commit folds for each event and outcome of its own, however many it has. An event that only waits
- * makes two and a half steps: its row, every other one's uid, and leaving memory. With less what is hot would grow.
- */
-const FOLD_PER_EVENT = 4;
-const FOLD_SLICE_MIN = 64;
-/** A quiet moment's slice: some 2 ms. */
-const FOLD_SLICE_IDLE = 500;
+/** So many changes since a fold say that there is traffic, which readers must not hold up. */
+const BUSY_ROWS = 2_000;
 /** A delivery that changes again during each of so many folds is busy: a command on it is refused as if it were leased. */
 const FOLDS_PER_CHANGE_MAX = 4;
 const FORGOTTEN_PER_SLICE = 2_000;
@@ -98,6 +93,7 @@ class SqliteStore implements Store {
   #uids!: UidMemory;
   #fold!: Fold;
   #foldTurns!: FoldTurns;
+  #readers!: Readers;
   #lanes!: Lanes;
   #deliveries!: Deliveries;
   #webhooks!: Webhooks;
@@ -142,7 +138,14 @@ class SqliteStore implements Store {
     this.#webhooks = new Webhooks(db);
     this.#lanes = new Lanes(db, this.#hot, this.#journal, this.#webhooks);
     this.#fold = new Fold(db, this.#hot, this.#uids, (webhookId) => this.#lanes.rewind(webhookId));
-    this.#foldTurns = new FoldTurns(this.#fold, this.#hot, this.#options.clock, () => this.#foldSlice());
+    this.#foldTurns = new FoldTurns({
+      fold: this.#fold,
+      clock: this.#options.clock,
+      mark: () => ({ ...this.#mark }),
+      transaction: (work) => this.#transaction(work),
+      sliceRows: this.#options.foldSliceRows,
+    });
+    this.#readers = new Readers(this.#options.clock, () => this.#hot.dirtyCount > BUSY_ROWS);
     this.#deliveries = new Deliveries(db, this.#hot, this.#journal, this.#webhooks);
     this.#keys = new Keys(db);
     const remover = new Remover(db);
@@ -198,11 +201,7 @@ class SqliteStore implements Store {
         if (state === null) this.#dropLane.run(webhookId);
         else this.#putLane.run(webhookId, state);
       }
-      if (!this.#fold.isDue(batch.now)) return null;
-      this.#fold.begin({ ...this.#mark });
-      const events = batch.appends.length + settled.length;
-      const rows = Math.max(FOLD_SLICE_MIN, events * FOLD_PER_EVENT);
-      return this.#fold.slice(this.#options.foldSliceRows ?? rows);
+      return this.#foldTurns.inCommit(batch.appends.length + settled.length, batch.now);
     });
     confirmFold?.();
     batch.appends.forEach((event, index) => {
@@ -230,9 +229,7 @@ class SqliteStore implements Store {
   }
 
   async maintain(): Promise<boolean> {
-    if (!this.#fold.isDue(this.#options.clock.now())) return false;
-    this.#foldSlice();
-    return !this.#fold.isIdle;
+    return this.#foldTurns.idle();
   }
 
   async expire(webhookId: WebhookId, queuedBefore: number, limit: number, now: number): Promise<LaneChange> {
@@ -264,7 +261,7 @@ class SqliteStore implements Store {
   }
 
   async listDeliveries(filter: DeliveryFilter, page: Page): Promise<Paged<Delivery>> {
-    return this.#seen(await this.#foldTurns.read(() => this.#deliveries.list(filter, page)));
+    return this.#seen(await this.#readers.look(() => this.#deliveries.list(filter, page)));
   }
 
   async getDelivery(id: DeliveryId): Promise<{ delivery: Delivery; attempts: readonly Attempt[] } | null> {
@@ -280,7 +277,7 @@ class SqliteStore implements Store {
   }
 
   async deadGroups(filter: DeliveryFilter, by: readonly GroupKey[]): Promise<readonly DeadGroup[]> {
-    return this.#seen(await this.#foldTurns.read(() => this.#deliveries.deadGroups(filter, by)));
+    return this.#seen(await this.#readers.look(() => this.#deliveries.deadGroups(filter, by)));
   }
 
   async insertWebhook(webhook: Webhook): Promise<Webhook | null> {
@@ -346,7 +343,8 @@ class SqliteStore implements Store {
   }
 
   async countSelection(job: Job, limit: number): Promise<number> {
-    let slice = await this.#foldTurns.read(() => this.#jobs.count(job, 0));
+    await this.#foldTurns.all();
+    let slice = this.#jobs.count(job, 0);
     let total = slice.count;
     while (slice.next !== null && total < limit) {
       await turn();
@@ -366,8 +364,7 @@ class SqliteStore implements Store {
     });
     this.#mark.settleSeq += 1;
     for (const row of made) {
-      this.#hot.add(row);
-      this.#hot.markDirty(row, context.now);
+      this.#hot.append(row, context.now);
       if (row.dueAt !== null) this.#hot.wait(row);
       this.#mark.journalId = row.id;
     }
@@ -401,12 +398,11 @@ class SqliteStore implements Store {
   }
 
   stats(): StoreStats {
-    const dead = this.#db.prepare("select coalesce(sum(n), 0) from tally where slot >= 10").pluck().get();
     return {
       bytes: fileBytes(this.#path),
       walBytes: fileBytes(`${this.#path}-wal`),
       unfolded: this.#hot.dirtyCount,
-      dead: Number(dead),
+      dead: this.#deliveries.deadCount(),
     };
   }
 
@@ -415,19 +411,10 @@ class SqliteStore implements Store {
     this.#mark.journalId = event.seq;
     for (const target of event.targets) {
       const row = hotFromAppend(event, target, now);
-      this.#hot.add(row);
-      this.#hot.markDirty(row, now);
+      this.#hot.append(row, now);
       if (row.token === 0 && row.dueAt !== null) this.#hot.wait(row);
       this.#mark.journalId = Math.max(this.#mark.journalId, target.id);
     }
-  }
-
-  #foldSlice(): void {
-    const confirm = this.#transaction(() => {
-      this.#fold.begin({ ...this.#mark });
-      return this.#fold.slice(this.#options.foldSliceRows ?? FOLD_SLICE_IDLE);
-    });
-    confirm();
   }
 
   /** A single delivery is changed in the log, so what is hot of it goes there first; a leased one stays as it is. */

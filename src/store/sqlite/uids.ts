@@ -46,6 +46,10 @@ export class UidMemory {
     return this.#freshCount > 0;
   }
 
+  get freshCount(): number {
+    return this.#freshCount;
+  }
+
   find(key: DedupeKey): { event: EventSeq; content: number } | null {
     const held = inBucket(this.#fresh, key) ?? inBucket(this.#frozen, key);
     if (held) return { event: held.event, content: held.key.content };
