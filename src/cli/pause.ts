@@ -1,6 +1,8 @@
 import type { Command } from "commander";
 import type { PauseBody } from "./api-types.ts";
+import type { Client } from "./client.ts";
 import { addClientOptions, addCommand, runClient } from "./command.ts";
+import { Failure } from "./failure.ts";
 
 export function addPauseCommand(program: Command): void {
   const command = addCommand(program, "pause", "Take events and send nothing, until resumed", [
@@ -28,4 +30,15 @@ export function addResumeCommand(program: Command): void {
     }),
   );
   addClientOptions({ commands: [command] });
+}
+
+/** Since when and why hookd as a whole sends nothing; null while it sends, and where it is too busy to say. */
+export async function readPause(client: Client): Promise<PauseBody | null> {
+  try {
+    const request = { method: "GET", path: "/readyz", isUnversioned: true } as const;
+    return (await client.call<{ paused: PauseBody | null }>(request)).body.paused;
+  } catch (error) {
+    if (error instanceof Failure && error.isPassing) return null;
+    throw error;
+  }
 }

@@ -95,6 +95,21 @@ describe("hookd deliveries explain", () => {
     expect(stdout).toContain(`hookd webhooks resume ${webhook.id}`);
   });
 
+  it("tells that hookd as a whole is paused, until it is resumed", async () => {
+    const { daemon } = await setup();
+    await daemon.call("POST", "/v1/pause");
+    const { json } = await daemon.call("POST", "/v1/events", { event_id: "user.created", payload: {} });
+    const explain = (...args: string[]) =>
+      hookd(["deliveries", "explain", json.deliveries[0].id, ...args], { env: envOf(daemon) });
+    const { stdout } = await explain();
+    expect(stdout).toMatch(/hookd as a whole is paused since .* until `hookd resume`\.$/m);
+    expect(stdout).toMatch(/^ {4}hookd resume$/m);
+    const facts = JSON.parse((await explain("--json")).stdout);
+    expect(facts).toMatchObject({ next: { held_by: ["hookd_paused"] }, paused: { reason: "operator" } });
+    await hookd(["resume"], { env: envOf(daemon) });
+    expect((await explain()).stdout).not.toContain("paused");
+  });
+
   it(
     "fails as other commands do where there is no such delivery, or the webhook cannot be " + "read",
     async () => {

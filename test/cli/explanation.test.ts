@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { AttemptBody, DeliveryBody, WebhookBody } from "../../src/cli/api-types.ts";
+import type { AttemptBody, DeliveryBody, PauseBody, WebhookBody } from "../../src/cli/api-types.ts";
 import { explain } from "../../src/cli/explain/explanation.ts";
 import { ATTEMPT_ERRORS, DEAD_REASONS, STATUSES, VERDICTS } from "../../src/domain/delivery.ts";
 
@@ -85,23 +85,27 @@ function dead(reason: string, attempts: readonly AttemptBody[] = [attemptOf()]):
   return deliveryOf({ status: "dead", reason, attempts, next_retry_at: null, completed_at: ago(60) });
 }
 
+function told(delivery: DeliveryBody, webhook: WebhookBody | null, pause: PauseBody | null = null) {
+  return explain(delivery, webhook, pause, NOW);
+}
+
 function commandsOf(delivery: DeliveryBody, webhook: WebhookBody | null): (string | null)[] {
-  return explain(delivery, webhook, NOW)
+  return told(delivery, webhook)
     .fixes.map(({ command }) => command)
     .filter((command) => command !== null);
 }
 
 const allText = (delivery: DeliveryBody, webhook: WebhookBody | null = webhookOf()) => {
-  const { headline, happened, why, next, fixes } = explain(delivery, webhook, NOW);
+  const { headline, happened, why, next, fixes } = told(delivery, webhook);
   return [headline, ...happened, ...why, ...next.text, ...fixes.map(({ text }) => text)].join("\n");
 };
 
 describe("an explanation", () => {
   it("has words of its own for every status, reason, error and verdict there is", () => {
-    const headlines = STATUSES.map((status) => explain(deliveryOf({ status }), webhookOf(), NOW).headline);
+    const headlines = STATUSES.map((status) => told(deliveryOf({ status }), webhookOf()).headline);
     expect(new Set(headlines).size).toBe(STATUSES.length);
 
-    const reasons = DEAD_REASONS.map((reason) => explain(dead(reason), webhookOf(), NOW));
+    const reasons = DEAD_REASONS.map((reason) => told(dead(reason), webhookOf()));
     expect(new Set(reasons.map(({ why }) => why[0])).size).toBe(DEAD_REASONS.length);
     for (const { why, fixes } of reasons) {
       expect(why[0]).not.toContain("It died:");
@@ -110,11 +114,9 @@ describe("an explanation", () => {
     }
 
     const errors = ATTEMPT_ERRORS.map((error) =>
-      explain(
+      told(
         deliveryOf({ ...RETRYING, attempts: [attemptOf({ error, status_code: null })] }),
-        webhookOf(),
-        NOW,
-      ),
+        webhookOf()),
     );
     expect(new Set(errors.map(({ why }) => why[0])).size).toBe(ATTEMPT_ERRORS.length);
     for (const { why } of errors) expect(why[0]).not.toContain("It failed:");
@@ -146,7 +148,7 @@ describe("an explanation", () => {
     [503, "not available"],
     [700, "HTTP does not have"],
   ])("tells what an answer of %i means, and what to do", (status_code, words) => {
-    const { why, fixes } = explain(dead("exhausted", [attemptOf({ status_code })]), webhookOf(), NOW);
+    const { why, fixes } = told(dead("exhausted", [attemptOf({ status_code })]), webhookOf());
     expect(why[1]).toContain(words);
     expect(why[1]).toContain(String(status_code));
     if (status_code !== 204) expect(fixes[0]?.text).not.toBe("");
@@ -158,7 +160,7 @@ describe("an explanation", () => {
       attemptOf({ response_excerpt: "first\u001b[2J" }),
       attemptOf({ number: 2, started_at: ago(30), status_code: null, error: "timeout" }),
     ];
-    const { happened } = explain(deliveryOf({ ...RETRYING, attempts }), webhookOf(), NOW);
+    const { happened } = told(deliveryOf({ ...RETRYING, attempts }), webhookOf());
     expect(happened[0]).toContain("accepted 1h ago (2026-11-22T07:00:00.000Z)");
     expect(happened[0]).toContain("https://example.com/hooks");
     expect(happened[1]).toBe(
@@ -169,7 +171,7 @@ describe("an explanation", () => {
 
   it("tells the last ten of many attempts, and where the others are", () => {
     const attempts = Array.from({ length: 25 }, (_, index) => attemptOf({ number: index + 1 }));
-    const { happened } = explain(deliveryOf({ ...RETRYING, attempts }), webhookOf(), NOW);
+    const { happened } = told(deliveryOf({ ...RETRYING, attempts }), webhookOf());
     expect(happened[1]).toBe("15 earlier attempts: hookd deliveries get dlv_1");
     expect(happened[2]).toContain("Attempt 16,");
     expect(happened).toHaveLength(12);
@@ -178,22 +180,22 @@ describe("an explanation", () => {
 
 describe("what comes next", () => {
   it("is the next attempt, when, and why then", () => {
-    const { next, fixes } = explain(deliveryOf(RETRYING), webhookOf(), NOW);
+    const { next, fixes } = told(deliveryOf(RETRYING), webhookOf());
     expect(next).toMatchObject({ kind: "scheduled", at: ago(-240), held_by: [] });
     expect(next.text[0]).toContain("due in 4m (2026-11-22T08:04:00.000Z)");
     expect(next.text[0]).toContain("5m after attempt 1 ended: the delay of the configured schedule");
     expect(fixes.at(-1)?.command).toBe("hookd deliveries retry dlv_1 --wait");
 
     const own = webhookOf({ retry: { schedule: ["1s", "5m"], permanent: ["4xx"] } });
-    expect(explain(deliveryOf(RETRYING), own, NOW).next.text[0]).toContain(
+    expect(told(deliveryOf(RETRYING), own).next.text[0]).toContain(
       "own schedule (1s, 5m; 3 attempts in a round)",
     );
     const growing = webhookOf({ retry: { base: "1m", factor: 2, max: "1h", attempts: 8 } });
-    expect(explain(deliveryOf(RETRYING), growing, NOW).next.text[0]).toContain(
+    expect(told(deliveryOf(RETRYING), growing).next.text[0]).toContain(
       "(1m, each 2 times the one before, 1h at most; 8 attempts in a round)",
     );
     const asked = deliveryOf({ ...RETRYING, attempts: [attemptOf({ status_code: 429 })] });
-    expect(explain(asked, webhookOf(), NOW).next.text[0]).toContain("Retry-After");
+    expect(told(asked, webhookOf()).next.text[0]).toContain("Retry-After");
   });
 
   it.each([
@@ -223,18 +225,38 @@ describe("what comes next", () => {
     ["full", webhookOf({}, { in_flight: 2, backlog: 7 }), "2 attempts of its webhook are in flight", null],
     ["order", webhookOf({ ordering: "fifo" }, { backlog: 7 }), "in order (fifo)", null],
   ] as const)("says what holds it back: %s", (kind, webhook, words, command) => {
-    const { next, fixes } = explain(deliveryOf(), webhook, NOW);
+    const { next, fixes } = told(deliveryOf(), webhook);
     expect(next).toMatchObject({ kind: "held", held_by: [kind] });
     expect(next.text[0]).toContain("has been due since 1m ago");
     expect(next.text[1]).toContain(words);
     if (command !== null) expect(fixes.map((fix) => fix.command)).toContain(command);
   });
 
+  it("says that hookd as a whole is paused, since when and why, and how it goes on", () => {
+    const pause = { reason: "restored", since: ago(120) } as const;
+    const { next, fixes } = told(deliveryOf(), webhookOf({ is_paused: true }), pause);
+    expect(next).toMatchObject({ kind: "held", held_by: ["hookd_paused", "paused"] });
+    expect(next.text[1]).toContain("since 2m ago (2026-11-22T07:58:00.000Z) (it was restored from a backup");
+    expect(next.text[1]).toContain("until `hookd resume`");
+    expect(fixes[0]?.command).toBe("hookd resume");
+
+    const operator = { reason: "operator", since: ago(120) } as const;
+    const later = told(deliveryOf(RETRYING), webhookOf(), operator).next;
+    expect(later).toMatchObject({ kind: "held", at: ago(-240) });
+    expect(later.text[1]).toContain("somebody paused it");
+    // An attempt that was under way when it was paused ends, and what has ended needs it for its replay alone.
+    expect(told(deliveryOf({ is_leased: true }), webhookOf(), operator).next.kind).toBe("being_tried");
+    expect(told(dead("exhausted"), webhookOf(), operator).next.held_by).toEqual([]);
+    expect(told(dead("exhausted"), webhookOf(), operator).fixes.map(({ command }) => command)).toContain(
+      "hookd resume",
+    );
+  });
+
   it("says so where nothing holds it back, and what is before it only once it is due", () => {
-    expect(explain(deliveryOf(), webhookOf(), NOW).next.kind).toBe("due");
+    expect(told(deliveryOf(), webhookOf()).next.kind).toBe("due");
     const busy = webhookOf({ ordering: "fifo" }, { in_flight: 2, backlog: 7 });
-    expect(explain(deliveryOf(RETRYING), busy, NOW).next.kind).toBe("scheduled");
-    expect(explain(deliveryOf({ is_leased: true }), busy, NOW).next.kind).toBe("being_tried");
+    expect(told(deliveryOf(RETRYING), busy).next.kind).toBe("scheduled");
+    expect(told(deliveryOf({ is_leased: true }), busy).next.kind).toBe("being_tried");
   });
 
   it("is nothing for what has ended", () => {
@@ -243,13 +265,13 @@ describe("what comes next", () => {
       next_retry_at: null,
       attempts: [attemptOf(), attemptOf({ number: 2, verdict: "success", status_code: 200 })],
     });
-    const { next, why, fixes } = explain(delivered, webhookOf(), NOW);
+    const { next, why, fixes } = told(delivered, webhookOf());
     expect(next).toMatchObject({ kind: "none", at: null });
     expect(why).toEqual(["The receiver took it (200).", "1 attempt failed."]);
     expect(fixes.map(({ command }) => command)).toEqual(["hookd deliveries replay dlv_1"]);
     expect(commandsOf(delivered, null)).toEqual([]);
     expect(commandsOf(delivered, webhookOf({ is_active: false }))).toEqual([]);
-    expect(explain(dead("exhausted"), webhookOf(), NOW).next.kind).toBe("none");
+    expect(told(dead("exhausted"), webhookOf()).next.kind).toBe("none");
   });
 });
 
@@ -280,7 +302,7 @@ describe("what can be done for a dead one", () => {
 
   it("tells what was replayed and waits again", () => {
     const again = deliveryOf({ attempts: [attemptOf({ verdict: "permanent", status_code: 404 })] });
-    expect(explain(again, webhookOf(), NOW).headline).toContain("was replayed");
+    expect(told(again, webhookOf()).headline).toContain("was replayed");
   });
 
   it("words that this command line does not know are told as they are", () => {

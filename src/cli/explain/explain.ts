@@ -4,6 +4,7 @@ import { type Client, segment } from "../client.ts";
 import { addCommand, type ClientCall, runClient } from "../command.ts";
 import { Failure } from "../failure.ts";
 import { statusColour } from "../format.ts";
+import { readPause } from "../pause.ts";
 import type { Colour, Terminal } from "../terminal.ts";
 import { type Explanation, explain } from "./explanation.ts";
 
@@ -22,8 +23,9 @@ async function explainDelivery({ client, terminal, args }: ClientCall<[string], 
   const path = `/deliveries/${segment(args[0])}`;
   const delivery = (await client.call<DeliveryBody>({ method: "GET", path })).body;
   const webhook = await webhookOf(client, delivery);
-  const explanation = explain(delivery, webhook, Date.now());
-  if (client.isJson) terminal.json(JSON.stringify({ ...explanation, delivery, webhook }));
+  const paused = await readPause(client);
+  const explanation = explain(delivery, webhook, paused, Date.now());
+  if (client.isJson) terminal.json(JSON.stringify({ ...explanation, delivery, webhook, paused }));
   else printExplanation(terminal, explanation, statusColour(delivery.status));
 }
 

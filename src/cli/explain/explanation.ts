@@ -1,4 +1,4 @@
-import type { AttemptBody, DeliveryBody, WebhookBody } from "../api-types.ts";
+import type { AttemptBody, DeliveryBody, PauseBody, WebhookBody } from "../api-types.ts";
 import { formatMs, formatSpan, formatTime, plural } from "../format.ts";
 import { type Hold, holdsOf, scheduleText } from "./holds.ts";
 import {
@@ -39,15 +39,20 @@ const EXCERPT_SHOWN = 200;
 /** Reasons that say nothing of what the receiver did: its last answer is told too. */
 const TOLD_BY_ATTEMPT = ["exhausted", "permanent", "expired"];
 
-/** `webhook`: null where it is deleted. `now`: wall clock, epoch ms. */
-export function explain(delivery: DeliveryBody, webhook: WebhookBody | null, now: number): Explanation {
-  const holds = isOpen(delivery) ? holdsOf(delivery, webhook, now) : [];
+/** `webhook`: null where it is deleted. `pause`: of hookd as a whole. `now`: wall clock, epoch ms. */
+export function explain(
+  delivery: DeliveryBody,
+  webhook: WebhookBody | null,
+  pause: PauseBody | null,
+  now: number,
+): Explanation {
+  const holds = isOpen(delivery) ? holdsOf(delivery, webhook, pause, now) : [];
   return {
     headline: headlineOf(delivery),
     happened: happenedOf(delivery, webhook, now),
     why: whyOf(delivery, webhook),
     next: nextOf(delivery, webhook, holds, now),
-    fixes: fixesOf(delivery, webhook, holds, now),
+    fixes: fixesOf(delivery, webhook, pause, holds, now),
   };
 }
 
@@ -181,6 +186,7 @@ function whyThen(delivery: DeliveryBody, webhook: WebhookBody | null): string {
 function fixesOf(
   delivery: DeliveryBody,
   webhook: WebhookBody | null,
+  pause: PauseBody | null,
   holds: readonly Hold[],
   now: number,
 ): Fix[] {
@@ -213,24 +219,18 @@ function fixesOf(
   }
   const words = reasonWords(reason);
   if (words !== undefined) fixes.push({ text: told(words.fix), command: null });
-  return [...fixes, ...replays(delivery, webhook)];
+  return [...fixes, ...replays(delivery, webhook, pause)];
 }
 
 /** The commands that bring a dead one back, in the order in which they are needed. */
-function replays({ id, reason, webhook_id }: DeliveryBody, webhook: WebhookBody): Fix[] {
+function replays(delivery: DeliveryBody, webhook: WebhookBody, pause: PauseBody | null): Fix[] {
+  const { id, reason, webhook_id } = delivery;
   const one = { text: "Replay this one:", command: `hookd deliveries retry ${id} --wait` };
   const alike = {
     text: "Replay all that died of it at this webhook:",
     command: `hookd dlq replay --webhook ${webhook_id} --reason ${reason}`,
   };
-  const resume = webhook.is_paused
-    ? [
-        {
-          text: "The webhook is paused; what is replayed waits until:",
-          command: `hookd webhooks resume ${webhook_id}`,
-        },
-      ]
-    : [];
+  const resume = resumes(webhook, pause);
   if (webhook.is_active) return [...resume, one, alike];
   if (reason === "disabled") {
     const text = "Switch the webhook on, and replay all that ended because it was off:";
@@ -238,6 +238,16 @@ function replays({ id, reason, webhook_id }: DeliveryBody, webhook: WebhookBody)
   }
   const text = `The webhook is off (${offWords(webhook.disabled_reason)}); switch it on first:`;
   return [...resume, { text, command: `hookd webhooks enable ${webhook_id}` }, one, alike];
+}
+
+/** What has to go on before anything that is replayed is sent. */
+function resumes({ id, is_paused }: WebhookBody, pause: PauseBody | null): Fix[] {
+  const all = { text: "hookd is paused; what is replayed waits until:", command: "hookd resume" };
+  const one = {
+    text: "The webhook is paused; what is replayed waits until:",
+    command: `hookd webhooks resume ${id}`,
+  };
+  return [...(pause === null ? [] : [all]), ...(is_paused ? [one] : [])];
 }
 
 // What the API says may be newer than this command line: an unknown word is told as it is.

@@ -1,19 +1,27 @@
 import { retryPolicyOf } from "../../config/retry-schedule.ts";
 import { attemptsMax } from "../../domain/retry.ts";
 import { formatDuration } from "../../lib/units.ts";
-import type { DeliveryBody, WebhookBody } from "../api-types.ts";
+import type { DeliveryBody, PauseBody, WebhookBody } from "../api-types.ts";
 import { formatTime, plural } from "../format.ts";
 import { offWords } from "./words.ts";
 
 /** Something that keeps an open delivery from being sent. */
 export interface Hold {
-  readonly kind: "deleted" | "off" | "paused" | "breaker" | "parked" | "full" | "order";
+  readonly kind: "deleted" | "off" | "hookd_paused" | "paused" | "breaker" | "parked" | "full" | "order";
   readonly text: string;
   readonly fix: { readonly text: string; readonly command: string } | null;
 }
 
-/** What holds an open delivery back at or after its due time, by what its webhook's lane says; often nothing. */
-export function holdsOf(delivery: DeliveryBody, webhook: WebhookBody | null, now: number): Hold[] {
+/**
+ * What holds an open delivery back at or after its due time, by what its webhook's lane says, and by whether hookd
+ * sends at all (`pause`); often nothing.
+ */
+export function holdsOf(
+  delivery: DeliveryBody,
+  webhook: WebhookBody | null,
+  pause: PauseBody | null,
+  now: number,
+): Hold[] {
   if (delivery.is_leased) return [];
   if (webhook === null) {
     const text = "Its webhook has been deleted: hookd is about to end it as dead (disabled).";
@@ -21,7 +29,12 @@ export function holdsOf(delivery: DeliveryBody, webhook: WebhookBody | null, now
   }
   if (!webhook.is_active) return [offHold(webhook)];
   const isDue = delivery.next_retry_at === null || Date.parse(delivery.next_retry_at) <= now;
-  const holds = [pauseHold(webhook), breakerHold(webhook, now), parkHold(delivery, webhook, now)];
+  const holds = [
+    allPausedHold(pause, now),
+    pauseHold(webhook),
+    breakerHold(webhook, now),
+    parkHold(delivery, webhook, now),
+  ];
   // Who else is before it matters only once it is due.
   if (isDue) holds.push(fullHold(webhook), orderHold(webhook));
   return holds.filter((hold) => hold !== null);
@@ -37,6 +50,21 @@ function offHold(webhook: WebhookBody): Hold {
       text: "Switch the webhook on, and replay what ended because it was off:",
       command: `hookd webhooks enable ${webhook.id} --replay`,
     },
+  };
+}
+
+function allPausedHold(pause: PauseBody | null, now: number): Hold | null {
+  if (pause === null) return null;
+  const why =
+    pause.reason === "restored"
+      ? "it was restored from a backup, and the hookd that was backed up may still send"
+      : "somebody paused it";
+  return {
+    kind: "hookd_paused",
+    text:
+      `hookd as a whole is paused since ${formatTime(pause.since, now)} (${why}): nothing is sent to any webhook ` +
+      "until `hookd resume`.",
+    fix: { text: "Let hookd send again, everything that is due:", command: "hookd resume" },
   };
 }
 
