@@ -94,7 +94,8 @@ const MAY_SEE: Readonly<Record<string, readonly string[]>> = {
   "restore.ts": ["domain", "api", "store-sqlite", "master-key.ts"],
   bench: ["lib", "domain"],
   "http-api": [],
-  tui: ["lib", "http-api"],
+  explain: ["lib", "domain", "config", "http-api"],
+  tui: ["lib", "http-api", "explain"],
   cli: [
     "lib",
     "domain",
@@ -103,6 +104,7 @@ const MAY_SEE: Readonly<Record<string, readonly string[]>> = {
     "bench",
     "doctor",
     "http-api",
+    "explain",
     "tui",
     "daemon.ts",
     "master-key.ts",

@@ -3,7 +3,7 @@ import type { DeliveryBody } from "./api-types.ts";
 import { addBulkOptions, type BulkOptions, replayMany } from "./bulk.ts";
 import { segment } from "./client.ts";
 import { addClientOptions, addCommand, addGroup, type ClientCall, runClient } from "./command.ts";
-import { addExplainCommand } from "./explain/explain.ts";
+import { addExplainCommand } from "./explain.ts";
 import { Failure } from "./failure.ts";
 import { addFilterOptions, type FilterOptions, filterOf } from "./filters.ts";
 import { followDeliveries, outcomeOf } from "./follow.ts";

@@ -33,6 +33,16 @@ export class Failure extends Error {
 /** Ends a command early and well: with --curl there is nothing left to do once the request is printed. */
 export class Finished extends Error {}
 
+/** Null where the API has no such thing. */
+export async function orNull<T>(call: Promise<T>): Promise<T | null> {
+  try {
+    return await call;
+  } catch (error) {
+    if (error instanceof Failure && error.code === "not_found") return null;
+    throw error;
+  }
+}
+
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -32,7 +32,7 @@ export function addResumeCommand(program: Command): void {
   addClientOptions({ commands: [command] });
 }
 
-/** Since when and why hookd as a whole sends nothing; null while it sends, and where it is too busy to say. */
+/** Since when and why hookd as a whole sends nothing; null while it sends, or is too busy to say. */
 export async function readPause(client: Client): Promise<PauseBody | null> {
   try {
     const request = { method: "GET", path: "/readyz", isUnversioned: true } as const;

@@ -2,8 +2,10 @@ import { preferProduction } from "../config/environment.ts";
 import type { Api } from "../tui/api.ts";
 import { parseInert } from "../tui/inert.ts";
 import type { Screen } from "../tui/screen.ts";
-import type { DeadGroupBody, PageBody } from "./api-types.ts";
+import type { DeadGroupBody, PageBody, WebhookBody } from "./api-types.ts";
 import { type ApiRequest, type Client, segment } from "./client.ts";
+import { orNull } from "./failure.ts";
+import { readPause } from "./pause.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Whether there is a terminal to fill: both ends of it, and not one that knows no cursor. */
@@ -44,7 +46,8 @@ export function apiOf(client: Client): Api {
     },
     delivery: (id) => ask({ method: "GET", path: `/deliveries/${segment(id)}` }),
     retry: (id) => ask({ method: "POST", path: `/deliveries/${segment(id)}/retry` }),
-    webhook: (id) => ask({ method: "GET", path: `/webhooks/${segment(id)}` }),
+    webhook: (id) => orNull(ask<WebhookBody>({ method: "GET", path: `/webhooks/${segment(id)}` })),
+    pause: async () => parseInert(JSON.stringify(await readPause(client))),
     async deadGroups(group) {
       return (await ask<PageBody<DeadGroupBody>>({ method: "GET", path: "/dlq", query: { group } })).data;
     },

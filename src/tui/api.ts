@@ -4,6 +4,7 @@ import type {
   DryRunBody,
   JobBody,
   PageBody,
+  PauseBody,
   WebhookBody,
 } from "../cli/api-types.ts";
 
@@ -44,7 +45,10 @@ export interface Api {
   metrics(): Promise<string>;
   delivery(id: string): Promise<DeliveryBody>;
   retry(id: string): Promise<DeliveryBody>;
-  webhook(id: string): Promise<WebhookBody>;
+  /** Null where it is deleted. */
+  webhook(id: string): Promise<WebhookBody | null>;
+  /** Of hookd as a whole; null while it sends. */
+  pause(): Promise<PauseBody | null>;
   /** Counts of the dead, by `webhook,reason` and the like. */
   deadGroups(group: string): Promise<readonly DeadGroupBody[]>;
   /** Newest first, a page of them. */

@@ -1,25 +1,27 @@
 import type { AttemptBody, DeliveryBody, WebhookBody } from "../cli/api-types.ts";
+import { explain } from "../explain/explanation.ts";
 import { formatAgo, formatMs } from "../lib/format.ts";
+import type { Detail } from "./detail.ts";
 import { dim, EMPTY, type Ink, type Line, type Span, wrap } from "./line.ts";
-import type { Detail } from "./tail-state.ts";
-import { nextOf } from "./why.ts";
 
 const NAME_WIDTH = 10;
 const INDENT = 4;
 
 /** Everything about one delivery: where it stands, what comes next, what was sent, every attempt with its answer. */
 export function detailLines(detail: Detail, columns: number, now: number): Line[] {
-  const { delivery, webhook, error, id } = detail;
+  const { delivery, webhook, pause, error, id } = detail;
   if (delivery === null) {
     return [
       [{ text: id, isBold: true }],
       error === null ? [dim("Asking...")] : [{ text: error, ink: "red" }],
     ];
   }
+  const { why, next } = explain(delivery, webhook, pause, now);
   return [
     [{ text: delivery.id, isBold: true }, { text: "  " }, statusSpan(delivery)],
     ...(error === null ? [] : [[{ text: error, ink: "red" as const }]]),
-    ...field("next", nextOf(delivery, webhook, now), columns),
+    ...field("why", why.join(" "), columns),
+    ...field("next", next.text.join(" "), columns),
     ...field("event", `${delivery.event_id}  ${delivery.event_uid}  of ${delivery.user_id}`, columns),
     ...field("webhook", webhookText(delivery, webhook), columns),
     ...field("accepted", timeText(delivery.created_at, now), columns),
@@ -44,7 +46,7 @@ function field(name: string, text: string, columns: number): Line[] {
 }
 
 function webhookText({ webhook_id }: DeliveryBody, webhook: WebhookBody | null): string {
-  if (webhook === null) return webhook_id;
+  if (webhook === null) return `${webhook_id}  (deleted)`;
   const { live, is_active, is_paused, disabled_reason } = webhook;
   const state = !is_active
     ? `off, ${disabled_reason}`

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { DeadGroupBody } from "../cli/api-types.ts";
 import { safeText } from "../lib/safe-text.ts";
 import { type Api, messageOf, type Selection } from "./api.ts";
+import { readDetail } from "./detail.ts";
 import { type DlqAsked, dlqKey } from "./dlq-keys.ts";
 import { dlqLines } from "./dlq-lines.ts";
 import {
@@ -94,9 +95,7 @@ async function readDeliveries(api: Api, { state, dispatch }: DlqStore, group: De
 }
 
 async function inspect(api: Api, { dispatch }: DlqStore, id: string): Promise<void> {
-  const delivery = await api.delivery(id);
-  const webhook = await api.webhook(delivery.webhook_id).catch(() => null);
-  dispatch({ kind: "detail", detail: { id, delivery, webhook, error: null } });
+  dispatch({ kind: "detail", detail: await readDetail(api, id) });
 }
 
 /** How many it would be, before anything is done. */

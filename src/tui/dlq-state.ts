@@ -1,8 +1,8 @@
 import type { DeadGroupBody, DeliveryBody } from "../cli/api-types.ts";
 import type { Selection } from "./api.ts";
+import type { Detail } from "./detail.ts";
 import type { Ink, Size } from "./line.ts";
 import { NOTICE_TICKS, type Notice, olderNotice } from "./notice.ts";
-import type { Detail } from "./tail-state.ts";
 import { FILTER_MAX, matcherOf } from "./words-filter.ts";
 
 /** How the dead are counted together, as the API names it. */
@@ -124,7 +124,7 @@ export function dlqReducer(state: DlqState, action: DlqAction): DlqState {
     case "pane":
       return { ...state, pane: action.pane, notice: null, pending: null };
     case "inspect": {
-      const detail = { id: action.id, delivery: null, webhook: null, error: null, top: 0 };
+      const detail = { id: action.id, delivery: null, webhook: null, pause: null, error: null, top: 0 };
       return { ...state, pane: "detail", detail };
     }
     case "detail":

@@ -9,7 +9,9 @@ const TENTHS = new Intl.NumberFormat("en-US", { maximumFractionDigits: 1 });
 /** How the daemon does, in a line. */
 export function healthLine(health: Health | null): Line {
   const share = health?.successShare ?? null;
+  const paused: Span = { text: "hookd is PAUSED, until hookd resume", ink: "red", isBold: true };
   return spaced([
+    ...(health?.isPaused === true ? [paused] : []),
     figure("attempts/s", health?.attemptsPerSecond ?? null),
     { text: `success ${shareText(share)}`, ink: shareInk(share) },
     figure("queue", health?.queueDepth ?? null),

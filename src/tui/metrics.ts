@@ -5,6 +5,8 @@ export interface Health {
   readonly oldestDueSeconds: number | null;
   readonly dead: number | null;
   readonly lanesOpen: number | null;
+  /** It takes events and sends nothing. */
+  readonly isPaused: boolean;
   readonly attemptsPerSecond: number | null;
   /** 0 to 1, of the attempts between the looks; null without any. */
   readonly successShare: number | null;
@@ -42,6 +44,7 @@ export function healthOf(now: Look, before: Look | null): Health {
     oldestDueSeconds: read("hookd_oldest_due_seconds"),
     dead: read("hookd_dlq_size"),
     lanesOpen: read("hookd_lanes_open"),
+    isPaused: read("hookd_paused") === 1,
     attemptsPerSecond: isKnown ? attempts / seconds : null,
     successShare: isKnown && attempts > 0 ? (now.successes - before.successes) / attempts : null,
   };

@@ -1,6 +1,7 @@
 import type { SettledBody } from "../cli/api-types.ts";
 import { safeText } from "../lib/safe-text.ts";
 import { type Api, messageOf, type WatchQuery } from "./api.ts";
+import { readDetail } from "./detail.ts";
 import { Gatherer } from "./gather.ts";
 import { parseInert } from "./inert.ts";
 import type { Key } from "./keys.ts";
@@ -111,14 +112,12 @@ const AGAIN = "Connected again. What settled in between has no row here: see hoo
 
 async function refresh(api: Api, { state, dispatch }: TailStore, id: string): Promise<void> {
   try {
-    const delivery = await api.delivery(id);
-    // A webhook that is gone, or that this key may not see, takes nothing from the delivery.
-    const webhook = await api.webhook(delivery.webhook_id).catch(() => null);
-    dispatch({ kind: "detail", detail: { id, delivery, webhook, error: null } });
+    dispatch({ kind: "detail", detail: await readDetail(api, id) });
   } catch (error) {
-    const detail = state().detail;
-    const [delivery, webhook] = [detail?.delivery ?? null, detail?.webhook ?? null];
-    dispatch({ kind: "detail", detail: { id, delivery, webhook, error: safeText(messageOf(error)) } });
+    // What was known of it stays.
+    const { delivery = null, webhook = null, pause = null } = state().detail ?? {};
+    const detail = { id, delivery, webhook, pause, error: safeText(messageOf(error)) };
+    dispatch({ kind: "detail", detail });
   }
 }
 

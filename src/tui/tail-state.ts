@@ -1,4 +1,5 @@
-import type { DeliveryBody, SettledBody, StreamCountsBody, WebhookBody } from "../cli/api-types.ts";
+import type { SettledBody, StreamCountsBody } from "../cli/api-types.ts";
+import type { Detail } from "./detail.ts";
 import { countsOf, type Gathered, NO_COUNTS, sumOf } from "./gather.ts";
 import type { Ink, Size } from "./line.ts";
 import type { Health } from "./metrics.ts";
@@ -20,15 +21,6 @@ export type Connection =
   | { readonly kind: "connecting" }
   | { readonly kind: "live" }
   | { readonly kind: "lost"; readonly why: string; readonly retryAt: number };
-
-export interface Detail {
-  readonly id: string;
-  readonly delivery: DeliveryBody | null;
-  readonly webhook: WebhookBody | null;
-  readonly error: string | null;
-  /** First line that is shown. */
-  readonly top: number;
-}
 
 /**
  * What the live view shows:
@@ -159,7 +151,7 @@ export function tailReducer(state: TailState, action: TailAction): TailState {
     case "pane":
       return { ...state, pane: action.pane, notice: null };
     case "inspect": {
-      const detail = { id: action.id, delivery: null, webhook: null, error: null, top: 0 };
+      const detail = { id: action.id, delivery: null, webhook: null, pause: null, error: null, top: 0 };
       return { ...inView(paused(state)), pane: "detail", detail };
     }
     case "detail":

@@ -95,7 +95,7 @@ describe("the live view", () => {
     expect(copied).toEqual([DELIVERY]);
     answers.delivery = deliveryBody({ status: "dead", reason: "exhausted", next_retry_at: null });
     press("\r");
-    await frame(/Dead, exhausted\. All attempts of its schedule are used\./);
+    await frame(/why +Every attempt that the retry schedule allows/);
     press("?");
     await frame(/space +pause/);
     press("?");

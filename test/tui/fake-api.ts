@@ -46,6 +46,7 @@ export function fakeApi() {
       return answers.delivery;
     },
     webhook: async () => webhookBody(),
+    pause: async () => null,
     deadGroups: async () => [],
     dead: async () => ({ data: [], next_cursor: null }),
     countDead: async () => ({ count: 0, is_exact: true }),

@@ -1,6 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { explain } from "../../src/explain/explanation.ts";
 import { detailLines } from "../../src/tui/detail-lines.ts";
+import { healthLine } from "../../src/tui/health-line.ts";
 import { parseInert } from "../../src/tui/inert.ts";
 import { type Line, padLeft, padRight, textOf, wrap } from "../../src/tui/line.ts";
 import { healthOf, lookAt } from "../../src/tui/metrics.ts";
@@ -56,6 +58,28 @@ test("no screen has more lines than the terminal, whatever it shows", () => {
   }
 });
 
+test("the pane of a delivery says why it is where it is and what comes next, in the words of explain", () => {
+  const delivery = deliveryBody({ next_retry_at: "2026-11-22T11:59:30.000Z" });
+  const pause = { reason: "restored", since: "2026-11-22T11:00:00.000Z" } as const;
+  const known = { id: DELIVERY, delivery, webhook: webhookBody(), pause, error: null, top: 0 };
+  const text = detailLines(known, 400, NOW).map(textOf).join("\n");
+  const { why, next } = explain(delivery, webhookBody(), pause, NOW);
+  expect(text).toContain(`\nwhy       ${why.join(" ")}\nnext      ${next.text.join(" ")}\n`);
+  expect(text).toContain("until `hookd resume`");
+  expect(
+    detailLines({ ...known, webhook: null }, 400, NOW)
+      .map(textOf)
+      .join("\n"),
+  ).toContain("(deleted)");
+});
+
+test("what hookd as a whole does comes first: that it is paused", () => {
+  const health = (paused: number) =>
+    textOf(healthLine(healthOf(lookAt(`hookd_paused ${paused}\n`, 0), null)));
+  expect(health(1)).toMatch(/^hookd is PAUSED, until hookd resume {2}attempts/);
+  expect(health(0)).toMatch(/^attempts/);
+});
+
 test("whatever bytes a receiver answers and a publisher sends, nothing active reaches a line", () => {
   const nasty = fc.array(
     fc.oneof(
@@ -86,7 +110,7 @@ test("whatever bytes a receiver answers and a publisher sends, nothing active re
       const settled = parseInert<ReturnType<typeof settledBody>>(
         JSON.stringify(settledBody({ event_id: text }, attempt)),
       );
-      const detail = { id: DELIVERY, delivery, webhook, error: null, top: 0 };
+      const detail = { id: DELIVERY, delivery, webhook, pause: null, error: null, top: 0 };
       const lines = [
         ...detailLines(detail, columns, NOW),
         ...tailOf({ columns, rows: 10 }, [[settled, settled.attempt]]),

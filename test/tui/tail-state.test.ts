@@ -104,7 +104,7 @@ test("where the filter hides the selected row, the next older one takes its plac
 
 test("an answer for another delivery than the pane's changes nothing", () => {
   const open = after([came(events("a")), { kind: "inspect", id: "dlv_a" }, { kind: "inspect", id: "dlv_b" }]);
-  const detail = { id: "dlv_a", delivery: null, webhook: null, error: "late" };
+  const detail = { id: "dlv_a", delivery: null, webhook: null, pause: null, error: "late" };
   expect(after([{ kind: "detail", detail }], open)).toBe(open);
   expect(after([{ kind: "detail", detail: { ...detail, id: "dlv_b" } }], open).detail?.error).toBe("late");
 });

@@ -97,7 +97,8 @@ test("the detail pane says what happened and why, r delivers, c copies the id", 
   keys("Enter");
   const pane = await waitFor(/^ {4}closed for lunch$/m);
   expect(pane).toContain(`${id}  retrying\n`);
-  expect(pane).toMatch(/next +Next attempt in 1h\. Attempt 1 came to 503, which may pass\./);
+  expect(pane).toMatch(/why +Attempt 1: The receiver is not available \(503\)/);
+  expect(pane).toMatch(/next +The next attempt is due in 1h /);
   expect(pane).toContain(`${webhook}  ${receiver.url}/order.paid`);
   expect(pane).toMatch(/x-team: \*\*\*/);
   expect(pane).not.toContain("billing");
@@ -108,7 +109,7 @@ test("the detail pane says what happened and why, r delivers, c copies the id", 
   keys("r");
   const after = await waitFor(/attempt 2 {2}success {2}200/);
   expect(after).toContain(`${id}  success\n`);
-  expect(after).toMatch(/next +Delivered\. Nothing more is sent\./);
+  expect(after).toMatch(/next +Nothing: it is delivered\./);
   expect(receiver.received).toHaveLength(2);
   keys("r");
   await waitFor(/already_delivered/);

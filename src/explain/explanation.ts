@@ -1,5 +1,5 @@
-import type { AttemptBody, DeliveryBody, PauseBody, WebhookBody } from "../api-types.ts";
-import { formatMs, formatSpan, formatTime, plural } from "../format.ts";
+import type { AttemptBody, DeliveryBody, PauseBody, WebhookBody } from "../cli/api-types.ts";
+import { formatMs, formatSpan, formatTime, plural } from "../lib/format.ts";
 import { type Hold, holdsOf, scheduleText } from "./holds.ts";
 import {
   ERROR_WORDS,

@@ -1,4 +1,4 @@
-import type { AttemptError, DeadReason, DeliveryStatus, Verdict } from "../../domain/delivery.ts";
+import type { AttemptError, DeadReason, DeliveryStatus, Verdict } from "../domain/delivery.ts";
 
 /** What happened, in words, and what somebody can do about it; `fix` is empty where nothing needs to be done. */
 export interface Words {

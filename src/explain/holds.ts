@@ -1,8 +1,8 @@
-import { retryPolicyOf } from "../../config/retry-schedule.ts";
-import { attemptsMax } from "../../domain/retry.ts";
-import { formatDuration } from "../../lib/units.ts";
-import type { DeliveryBody, PauseBody, WebhookBody } from "../api-types.ts";
-import { formatTime, plural } from "../format.ts";
+import type { DeliveryBody, PauseBody, WebhookBody } from "../cli/api-types.ts";
+import { retryPolicyOf } from "../config/retry-schedule.ts";
+import { attemptsMax } from "../domain/retry.ts";
+import { formatTime, plural } from "../lib/format.ts";
+import { formatDuration } from "../lib/units.ts";
 import { offWords } from "./words.ts";
 
 /** Something that keeps an open delivery from being sent. */
@@ -13,8 +13,8 @@ export interface Hold {
 }
 
 /**
- * What holds an open delivery back at or after its due time, by what its webhook's lane says, and by whether hookd
- * sends at all (`pause`); often nothing.
+ * What holds an open delivery back at or after its due time, by what its webhook's lane says, and by whether
+ * hookd sends at all (`pause`); often nothing.
  */
 export function holdsOf(
   delivery: DeliveryBody,
@@ -62,8 +62,8 @@ function allPausedHold(pause: PauseBody | null, now: number): Hold | null {
   return {
     kind: "hookd_paused",
     text:
-      `hookd as a whole is paused since ${formatTime(pause.since, now)} (${why}): nothing is sent to any webhook ` +
-      "until `hookd resume`.",
+      `hookd as a whole is paused since ${formatTime(pause.since, now)} (${why}): nothing is sent to any ` +
+      "webhook until `hookd resume`.",
     fix: { text: "Let hookd send again, everything that is due:", command: "hookd resume" },
   };
 }

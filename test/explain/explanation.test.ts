@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { AttemptBody, DeliveryBody, PauseBody, WebhookBody } from "../../src/cli/api-types.ts";
-import { explain } from "../../src/cli/explain/explanation.ts";
 import { ATTEMPT_ERRORS, DEAD_REASONS, STATUSES, VERDICTS } from "../../src/domain/delivery.ts";
+import { explain } from "../../src/explain/explanation.ts";
 
 const NOW = Date.parse("2026-11-22T08:00:00.000Z");
 const ago = (seconds: number) => new Date(NOW - seconds * 1000).toISOString();
@@ -114,9 +114,7 @@ describe("an explanation", () => {
     }
 
     const errors = ATTEMPT_ERRORS.map((error) =>
-      told(
-        deliveryOf({ ...RETRYING, attempts: [attemptOf({ error, status_code: null })] }),
-        webhookOf()),
+      told(deliveryOf({ ...RETRYING, attempts: [attemptOf({ error, status_code: null })] }), webhookOf()),
     );
     expect(new Set(errors.map(({ why }) => why[0])).size).toBe(ATTEMPT_ERRORS.length);
     for (const { why } of errors) expect(why[0]).not.toContain("It failed:");
@@ -244,7 +242,7 @@ describe("what comes next", () => {
     const later = told(deliveryOf(RETRYING), webhookOf(), operator).next;
     expect(later).toMatchObject({ kind: "held", at: ago(-240) });
     expect(later.text[1]).toContain("somebody paused it");
-    // An attempt that was under way when it was paused ends, and what has ended needs it for its replay alone.
+    // An attempt that is under way ends all the same, and what has ended needs it for its replay alone.
     expect(told(deliveryOf({ is_leased: true }), webhookOf(), operator).next.kind).toBe("being_tried");
     expect(told(dead("exhausted"), webhookOf(), operator).next.held_by).toEqual([]);
     expect(told(dead("exhausted"), webhookOf(), operator).fixes.map(({ command }) => command)).toContain(

@@ -1,12 +1,12 @@
 import type { Command } from "commander";
-import type { DeliveryBody, WebhookBody } from "../api-types.ts";
-import { type Client, segment } from "../client.ts";
-import { addCommand, type ClientCall, runClient } from "../command.ts";
-import { Failure } from "../failure.ts";
-import { statusColour } from "../format.ts";
-import { readPause } from "../pause.ts";
-import type { Colour, Terminal } from "../terminal.ts";
-import { type Explanation, explain } from "./explanation.ts";
+import { type Explanation, explain } from "../explain/explanation.ts";
+import type { DeliveryBody, WebhookBody } from "./api-types.ts";
+import { type Client, segment } from "./client.ts";
+import { addCommand, type ClientCall, runClient } from "./command.ts";
+import { orNull } from "./failure.ts";
+import { statusColour } from "./format.ts";
+import { readPause } from "./pause.ts";
+import type { Colour, Terminal } from "./terminal.ts";
 
 const ID = "dlv_01kb8zs5xjf7crc7a9vpz4h3tn";
 
@@ -22,7 +22,7 @@ export function addExplainCommand(group: Command): void {
 async function explainDelivery({ client, terminal, args }: ClientCall<[string], object>): Promise<void> {
   const path = `/deliveries/${segment(args[0])}`;
   const delivery = (await client.call<DeliveryBody>({ method: "GET", path })).body;
-  const webhook = await webhookOf(client, delivery);
+  const webhook = await readWebhook(client, delivery.webhook_id);
   const paused = await readPause(client);
   const explanation = explain(delivery, webhook, paused, Date.now());
   if (client.isJson) terminal.json(JSON.stringify({ ...explanation, delivery, webhook, paused }));
@@ -30,14 +30,9 @@ async function explainDelivery({ client, terminal, args }: ClientCall<[string], 
 }
 
 /** Null where it is deleted: its deliveries are kept all the same. */
-async function webhookOf(client: Client, delivery: DeliveryBody): Promise<WebhookBody | null> {
-  try {
-    const path = `/webhooks/${segment(delivery.webhook_id)}`;
-    return (await client.call<WebhookBody>({ method: "GET", path })).body;
-  } catch (error) {
-    if (error instanceof Failure && error.code === "not_found") return null;
-    throw error;
-  }
+async function readWebhook(client: Client, id: string): Promise<WebhookBody | null> {
+  const answer = await orNull(client.call<WebhookBody>({ method: "GET", path: `/webhooks/${segment(id)}` }));
+  return answer === null ? null : answer.body;
 }
 
 function printExplanation(terminal: Terminal, explanation: Explanation, colour: Colour | undefined): void {
