@@ -3,6 +3,7 @@ import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { OwnCommand } from "../lib/embedded.ts";
+import { tellToEndWithParent } from "./end-with-parent.ts";
 import { monoMs } from "./mono.ts";
 
 /** How to run hookd: the bench measures the executable that it is part of. */
@@ -25,7 +26,8 @@ const STOP_MAX_MS = 60_000;
 const LOG_SHOWN = 3_000;
 
 /**
- * The daemon that is measured, a child process. It can be killed and started again on the same data and port.
+ * The daemon that is measured, a child process. It can be killed and started again on the same data and port; it ends
+ * when the bench does, however that ends.
  */
 export class DaemonProcess {
   readonly #program: HostProgram;
@@ -70,9 +72,10 @@ export class DaemonProcess {
     const config = configFile === null ? [] : ["--config", configFile];
     const child = spawn(this.#program.file, [...this.#program.args, ...args, ...config], {
       env: { ...this.#program.env, ...env },
-      stdio: ["ignore", log, log],
+      stdio: ["ignore", log, log, "ipc"],
     });
     closeSync(log);
+    tellToEndWithParent(child);
     this.#child = child;
     this.#isExpectedToEnd = false;
     this.#exited = new Promise((resolve) => {

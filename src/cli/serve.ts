@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { endWithParentWhenTold } from "../bench/end-with-parent.ts";
 import { addCommand, type Call, run } from "./command.ts";
 import { Failure, messageOf } from "./failure.ts";
 import { reloadOnHangup } from "./hangup.ts";
@@ -29,6 +30,7 @@ export function addServeCommand(program: Command): void {
 }
 
 async function serve({ options, terminal }: Call<[], ServeOptions>): Promise<void> {
+  endWithParentWhenTold();
   const { resolveConfig } = await import("../config/load.ts");
   const source = {
     ...(options.config === undefined ? {} : { file: options.config }),

@@ -73,6 +73,18 @@ describe.concurrent("hookd bench", { timeout: 60_000 }, () => {
     expect(processesWith(directory)).toEqual([]);
   });
 
+  it("leaves no daemon behind when it is itself killed", async (context) => {
+    const directory = temporaryDirectory(context);
+    const running = hookd([...SHORT, "--duration", "10m"], { env: { TMPDIR: directory } });
+    await until("the daemon runs", () => daemonLogs(directory).includes("hookd is ready"));
+    const daemons = processesWith(directory);
+    context.onTestFinished(() => killAll(daemons));
+    expect(daemons).toHaveLength(1);
+    running.kill("SIGKILL");
+    expect(await running).toMatchObject({ signal: "SIGKILL" });
+    await until("the daemon is gone", () => processesWith(directory).length === 0);
+  });
+
   it("does not touch a data directory that somebody uses", async (context) => {
     const directory = temporaryDirectory(context);
     writeFileSync(join(directory, "mine"), "mine");
@@ -114,6 +126,17 @@ function daemonLogs(directory: string): string {
     .filter((path) => path.endsWith("daemon-1.log"))
     .map((path) => readFileSync(join(directory, path), "utf8"))
     .join("");
+}
+
+/** What a failed test left. */
+function killAll(pids: readonly string[]): void {
+  for (const pid of pids) {
+    try {
+      process.kill(Number(pid), "SIGKILL");
+    } catch {
+      // It is gone, as it should be.
+    }
+  }
 }
 
 /** Processes whose command line has this in it. */
