@@ -3,8 +3,9 @@ import { join } from "node:path";
 import { describe, expect, inject, it } from "vitest";
 import type { BenchResult } from "../../src/bench/result.ts";
 import { VERSION } from "../../src/version.ts";
-import { barePlace, builtBinary, serving } from "../support/binary.ts";
+import { barePlace, builtBinary, type Place, type Running, serving } from "../support/binary.ts";
 import { ROOT } from "../support/daemon.ts";
+import { openTerminal } from "../support/terminal.ts";
 import { until } from "../support/world.ts";
 
 const BENCH = ["bench", "--rate", "200", "--duration", "5s", "--warm-up", "1s", "--calibrate", "1s"];
@@ -21,7 +22,7 @@ process.on("exit", () => {
 describe("one binary alone in an empty directory, with no environment, no home and no name", {
   timeout: 180_000,
 }, () => {
-  it("serves, registers, publishes, delivers and replays", async () => {
+  it("serves, registers, publishes, delivers, shows it in a pipe and a terminal, replays, and measures itself", async () => {
     const place = await barePlace();
     const daemon = place.run(["serve", "--dev", "--listen", "127.0.0.1:0"]);
     const server = await serving(daemon);
@@ -32,32 +33,29 @@ describe("one binary alone in an empty directory, with no environment, no home a
       expect({ args, code, stderr }).toMatchObject({ code: 0 });
       return stdout;
     };
+    const tail = place.run(["deliveries", "tail", "--server", server]);
+    await until("tail watches", () => tail.stderr().includes("Watching attempts"));
+    const screen = openTerminal(place.command(["deliveries", "tail", "--server", server]));
+    await screen.waitFor(/No attempts yet/);
     await hookd("webhooks", "add", "--event", "user.created", "--url", url);
     expect(await hookd("events", "send", "user.created", '{"id": 1.0}', "--wait")).toContain(
       "delivered, 200",
     );
     await hookd("deliveries", "replay", "--event", "user.created", "--yes");
-    const bodies = () => {
-      const lines = listener.stdout().split("\n").slice(0, -1);
-      return lines.map((line) => (JSON.parse(line) as { body: string }).body);
-    };
+    const bodies = () => linesOf(listener).map((line) => (JSON.parse(line) as { body: string }).body);
     await until("it was delivered twice", () => bodies().length >= 2);
     expect(bodies()).toEqual(['{"id": 1.0}', '{"id": 1.0}']);
+    await until("tail has both attempts", () => linesOf(tail).length >= 2);
+    for (const [index, line] of linesOf(tail).entries()) {
+      expect(line).toMatch(new RegExp(`\tsuccess\tuser\\.created\t.*\tattempt ${index + 1}\t200\t`));
+    }
+    await screen.waitFor(/attempts 2 {2}success 2 [\s\S]*success +user\.created +200/);
+    screen.keys("q");
+    await screen.waitFor(/^before\nexit: 0\n/);
     daemon.process.kill("SIGTERM");
     expect(await daemon.ended).toMatchObject({ code: 0 });
     expect(readdirSync(place.directory)).toEqual(["hookd-data"]);
-  });
-
-  it("measures itself for five seconds, with a report that needs nothing else", async () => {
-    const place = await barePlace();
-    const { code, stdout, stderr } = await place.run([
-      ...BENCH,
-      ...["--webhooks", "10", "--quiet", "--json", "--report", "page.html"],
-    ]).ended;
-    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-    const [run] = (JSON.parse(stdout) as BenchResult).runs;
-    expect(run?.ledger).toMatchObject({ accepted: 1_200, delivered: 1_200, lost: 0, wrong: 0, unknown: 0 });
-    expect(statSync(join(place.directory, "page.html")).size).toBeGreaterThan(500_000);
+    await measures(place);
   });
 
   it.each([
@@ -96,3 +94,18 @@ describe("one binary alone in an empty directory, with no environment, no home a
     expect(bytes.includes(inject("binaryDirectory"))).toBe(false);
   });
 });
+
+/** Five seconds of a bench, with a report that needs nothing else. */
+async function measures(place: Place): Promise<void> {
+  const more = ["--webhooks", "10", "--quiet", "--json", "--report", "page.html"];
+  const { code, stdout, stderr } = await place.run([...BENCH, ...more]).ended;
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  const [run] = (JSON.parse(stdout) as BenchResult).runs;
+  expect(run?.ledger).toMatchObject({ accepted: 1_200, delivered: 1_200, lost: 0, wrong: 0, unknown: 0 });
+  expect(statSync(join(place.directory, "page.html")).size).toBeGreaterThan(500_000);
+}
+
+/** Those that are whole. */
+function linesOf(running: Running): string[] {
+  return running.stdout().split("\n").slice(0, -1);
+}

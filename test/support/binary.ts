@@ -52,6 +52,8 @@ export interface Place {
   /** Empty at first, and the working directory. */
   readonly directory: string;
   run(args: readonly string[], env?: Record<string, string>): Running;
+  /** The same for a shell, in a terminal say: a program with what it is called with. */
+  command(args: readonly string[]): readonly string[];
 }
 
 /**
@@ -64,7 +66,12 @@ export async function barePlace(): Promise<Place> {
   const user = unknownUser();
   chmodSync(directory, 0o700);
   if (user !== null) chownSync(directory, user.uid, user.gid);
-  return { directory, run: (args, env = {}) => start(binary, args, { cwd: directory, env, ...user }) };
+  const as = user === null ? [] : ["setpriv", `--reuid=${user.uid}`, `--regid=${user.gid}`, "--clear-groups"];
+  return {
+    directory,
+    run: (args, env = {}) => start(binary, args, { cwd: directory, env, ...user }),
+    command: (args) => [...as, "env", "-i", `--chdir=${directory}`, binary, ...args],
+  };
 }
 
 /** Resolves with its address when a `serve` takes requests. */
