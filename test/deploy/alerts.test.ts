@@ -62,6 +62,19 @@ it("every alert has a name of its own", () => {
 });
 
 it.each([
+  "hookd top",
+  "hookd doctor",
+  "hookd dlq list",
+  "hookd deliveries tail",
+  "hookd deliveries explain",
+  "hookd webhooks get",
+  "hookd resume",
+])("%s, which shows or mends trouble, is named where there is some", (command) => {
+  const texts = rules.map(({ annotations }) => annotations.description);
+  expect(texts.some((text) => text.includes(`\`${command}`))).toBe(true);
+});
+
+it.each([
   "hookd_queue_depth",
   "hookd_oldest_due_seconds",
   "hookd_deliveries_dead_total",
@@ -69,6 +82,7 @@ it.each([
   "hookd_commit_failures_total",
   "hookd_clock_gap_seconds",
   "hookd_lanes_open",
+  "hookd_paused",
   "hookd_lane_count_drift_total",
   "hookd_archive_failing",
   "hookd_events_refused_total",
