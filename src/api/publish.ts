@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { Type } from "typebox";
 import type { ApiKey } from "../domain/key.ts";
-import { Problem } from "../domain/problem.ts";
+import { Problem, REFUSALS } from "../domain/problem.ts";
 import { keyOf } from "./access.ts";
 import type { Api, ApiContext } from "./context.ts";
 import { type Envelope, parseBatch, parseEnvelope } from "./envelope.ts";
@@ -25,19 +25,7 @@ import { compileValidator } from "./validate.ts";
 
 const tag = "events";
 
-const publishProblems = [
-  "invalid_json",
-  "invalid_uid",
-  "uid_conflict",
-  "lane_full",
-  "user_full",
-  "rate_limited",
-  "queue_full",
-  "overloaded",
-  "disk_full",
-  "store_unavailable",
-  "shutting_down",
-] as const;
+const publishProblems = ["invalid_json", "invalid_uid", "uid_conflict", ...REFUSALS] as const;
 
 /**
  * Publishing, as the OpenAPI document has it. What most publishers send, and what is good, never comes here: it takes

@@ -46,6 +46,18 @@ export const PROBLEMS = {
 
 export type ProblemCode = keyof typeof PROBLEMS;
 
+/** What an event is refused with at a limit: 429 and 503. */
+export const REFUSALS = [
+  "lane_full",
+  "user_full",
+  "rate_limited",
+  "queue_full",
+  "overloaded",
+  "disk_full",
+  "store_unavailable",
+  "shutting_down",
+] as const satisfies readonly ProblemCode[];
+
 /** An operating error on its way to a caller. Carries no secret and no bytes of a receiver. */
 export class Problem extends Error {
   readonly code: ProblemCode;

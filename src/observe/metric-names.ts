@@ -1,5 +1,5 @@
 import { ATTEMPT_ERRORS, DEAD_REASONS, VERDICTS } from "../domain/delivery.ts";
-import type { ProblemCode } from "../domain/problem.ts";
+import { REFUSALS } from "../domain/problem.ts";
 
 /**
  * Every metric of hookd, with its kind, labels and meaning: the contract for dashboards and alerts. `/metrics` prints
@@ -11,18 +11,6 @@ export interface Metric {
   /** Each label with the values that it may have. A histogram's buckets have `le` besides. */
   readonly labels: Readonly<Record<string, readonly string[]>>;
 }
-
-/** What an event is refused with at a limit: 429 and 503. */
-export const REFUSALS = [
-  "lane_full",
-  "user_full",
-  "rate_limited",
-  "queue_full",
-  "overloaded",
-  "disk_full",
-  "store_unavailable",
-  "shutting_down",
-] as const satisfies readonly ProblemCode[];
 
 export const METRICS: Readonly<Record<string, Metric>> = {
   hookd_events_accepted_total: counter("Events stored and answered with 202, duplicates aside."),
