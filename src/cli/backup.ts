@@ -4,14 +4,15 @@ import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import { keyIdOf } from "../domain/seal.ts";
+import { formatAgo, formatMs } from "../lib/format.ts";
 import { formatSize } from "../lib/units.ts";
 import type { BackupBody } from "./api-types.ts";
 import { DEFAULT_DATA_DIR, segment } from "./client.ts";
 import { addClientOptions, addCommand, addGroup, type ClientCall, runClient } from "./command.ts";
 import { confirm } from "./confirm.ts";
 import { Failure, messageOf } from "./failure.ts";
-import { formatAgo, formatMs, statusColour } from "./format.ts";
 import { createProgress } from "./progress.ts";
+import { statusColour } from "./status-colour.ts";
 import { type Column, printTable } from "./table.ts";
 
 interface BackupOptions {

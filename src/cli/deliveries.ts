@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { formatAgo, formatMs } from "../lib/format.ts";
 import type { DeliveryBody } from "./api-types.ts";
 import { addBulkOptions, type BulkOptions, replayMany } from "./bulk.ts";
 import { segment } from "./client.ts";
@@ -7,8 +8,8 @@ import { addExplainCommand } from "./explain.ts";
 import { Failure } from "./failure.ts";
 import { addFilterOptions, type FilterOptions, filterOf } from "./filters.ts";
 import { followDeliveries, outcomeOf } from "./follow.ts";
-import { formatAgo, formatMs, statusColour } from "./format.ts";
 import { addListOptions, type ListOptions, printList } from "./lists.ts";
+import { statusColour } from "./status-colour.ts";
 import { type Column, printFields, printTable } from "./table.ts";
 import { addTailCommand } from "./tail.ts";
 import type { Terminal } from "./terminal.ts";

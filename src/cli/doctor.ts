@@ -2,11 +2,11 @@ import { type Command, InvalidArgumentError } from "commander";
 import { isLoopbackHost } from "../config/kinds.ts";
 import type { Asked, FindingState } from "../doctor/check.ts";
 import type { Report } from "../doctor/examine.ts";
+import { plural } from "../lib/format.ts";
 import type { PageBody, WebhookBody } from "./api-types.ts";
 import { createClient } from "./client.ts";
 import { addCommand, type Call, run } from "./command.ts";
 import { Failure } from "./failure.ts";
-import { plural } from "./format.ts";
 import { createProgress } from "./progress.ts";
 import type { Colour, Terminal } from "./terminal.ts";
 

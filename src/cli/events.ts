@@ -1,10 +1,10 @@
 import type { Command } from "commander";
+import { plural } from "../lib/format.ts";
 import type { AcceptedBody } from "./api-types.ts";
 import { segment } from "./client.ts";
 import { addClientOptions, addCommand, addGroup, type ClientCall, runClient } from "./command.ts";
 import { Failure, messageOf } from "./failure.ts";
 import { followDeliveries } from "./follow.ts";
-import { plural } from "./format.ts";
 import { readInput } from "./input.ts";
 import { durationOption, wholeNumber } from "./options.ts";
 import { sendFile } from "./send-file.ts";

@@ -4,8 +4,8 @@ import type { DeliveryBody, WebhookBody } from "./api-types.ts";
 import { type Client, segment } from "./client.ts";
 import { addCommand, type ClientCall, runClient } from "./command.ts";
 import { orNull } from "./failure.ts";
-import { statusColour } from "./format.ts";
 import { readPause } from "./pause.ts";
+import { statusColour } from "./status-colour.ts";
 import type { Colour, Terminal } from "./terminal.ts";
 
 const ID = "dlv_01kb8zs5xjf7crc7a9vpz4h3tn";

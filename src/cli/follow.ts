@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { formatAgo, formatMs, plural } from "../lib/format.ts";
 import type { DeliveryBody, JobBody } from "./api-types.ts";
 import { type Client, segment } from "./client.ts";
-import { formatAgo, formatMs, plural, statusColour } from "./format.ts";
 import { createProgress } from "./progress.ts";
+import { statusColour } from "./status-colour.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** From the first look on, each wait is half as long again: quick for what is quick, cheap for what is not. */

@@ -1,10 +1,11 @@
 import type { Command } from "commander";
+import { formatAgo } from "../lib/format.ts";
 import type { JobBody } from "./api-types.ts";
 import { segment } from "./client.ts";
 import { addClientOptions, addCommand, addGroup, runClient } from "./command.ts";
 import { doneOf, followJob } from "./follow.ts";
-import { formatAgo, statusColour } from "./format.ts";
 import { addListOptions, type ListOptions, printList } from "./lists.ts";
+import { statusColour } from "./status-colour.ts";
 import { type Column, printFields } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 

@@ -1,9 +1,9 @@
 import type { Command } from "commander";
+import { formatAgo } from "../lib/format.ts";
 import { parseDuration } from "../lib/units.ts";
 import type { KeyBody } from "./api-types.ts";
 import { segment } from "./client.ts";
 import { addClientOptions, addCommand, addGroup, type ClientCall, runClient } from "./command.ts";
-import { formatAgo } from "./format.ts";
 import { addListOptions, type ListOptions, printList } from "./lists.ts";
 import { listOption } from "./options.ts";
 import { type Column, printFields } from "./table.ts";

@@ -2,11 +2,11 @@ import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
+import { formatSpan, plural } from "../lib/format.ts";
 import { DEFAULT_DATA_DIR } from "./client.ts";
 import { addCommand, type Call, run } from "./command.ts";
 import { confirm } from "./confirm.ts";
 import { Failure, messageOf } from "./failure.ts";
-import { formatSpan, plural } from "./format.ts";
 import { createProgress } from "./progress.ts";
 import type { Terminal } from "./terminal.ts";
 

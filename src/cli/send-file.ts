@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { PROBLEMS } from "../domain/problem.ts";
+import { formatMs, plural } from "../lib/format.ts";
 import type { AcceptedBody } from "./api-types.ts";
 import type { ApiAnswer, Client } from "./client.ts";
 import { Failure, messageOf } from "./failure.ts";
-import { formatMs, plural } from "./format.ts";
 import { type Line, readLines } from "./input.ts";
 import { createProgress } from "./progress.ts";
 import type { Terminal } from "./terminal.ts";

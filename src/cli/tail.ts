@@ -1,10 +1,11 @@
 import type { Command } from "commander";
+import { formatMs, plural } from "../lib/format.ts";
 import type { WatchQuery } from "../tui/api.ts";
 import type { SettledBody } from "./api-types.ts";
 import { addCommand, type ClientCall, runClient } from "./command.ts";
-import { formatMs, plural, statusColour } from "./format.ts";
 import { wholeNumber } from "./options.ts";
 import { apiOf, copyToClipboard, hasScreen, showScreen } from "./screen.ts";
+import { statusColour } from "./status-colour.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface TailOptions {

@@ -1,10 +1,10 @@
 import { type Command, Option } from "commander";
+import { formatMs, formatSpan } from "../lib/format.ts";
 import { SORTS, type Sort, sortedBy, stateOf, waitingMs } from "../tui/trouble.ts";
 import { allWebhooks, WEBHOOKS_MAX } from "../tui/webhook-list.ts";
 import type { PageBody, WebhookBody } from "./api-types.ts";
 import type { ApiRequest } from "./client.ts";
 import { addClientOptions, addCommand, type ClientCall, runClient } from "./command.ts";
-import { formatMs, formatSpan } from "./format.ts";
 import { apiOf, copyToClipboard, hasScreen, showScreen } from "./screen.ts";
 import { type Column, printTable } from "./table.ts";
 import type { Colour } from "./terminal.ts";

@@ -1,10 +1,10 @@
 import type { Command } from "commander";
+import { formatAgo, formatMs, plural } from "../lib/format.ts";
 import type { AttemptBody, SecretsBody, WebhookBody } from "./api-types.ts";
 import { segment } from "./client.ts";
 import { addClientOptions, addCommand, addGroup, type ClientCall, runClient } from "./command.ts";
 import { confirm } from "./confirm.ts";
 import { Failure } from "./failure.ts";
-import { formatAgo, formatMs, plural, statusColour } from "./format.ts";
 import { addListOptions, type ListOptions, printList } from "./lists.ts";
 import {
   DEFAULT_WORD,
@@ -17,6 +17,7 @@ import {
   retryOption,
   wholeNumber,
 } from "./options.ts";
+import { statusColour } from "./status-colour.ts";
 import { type Column, printFields } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 

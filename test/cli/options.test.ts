@@ -1,6 +1,5 @@
 import { InvalidArgumentError } from "commander";
 import { describe, expect, it } from "vitest";
-import { formatAgo, formatMs, plural } from "../../src/cli/format.ts";
 import {
   durationOption,
   headerOption,
@@ -13,6 +12,7 @@ import {
   shareOption,
   wholeNumber,
 } from "../../src/cli/options.ts";
+import { formatAgo, formatMs, plural } from "../../src/lib/format.ts";
 
 describe("option values", () => {
   it("a retry schedule is a list of delays, or an exponential one", () => {

@@ -1,4 +1,4 @@
-import { plural } from "../format.ts";
+import { plural } from "../../lib/format.ts";
 import type { Cell, Colour, Terminal } from "../terminal.ts";
 import { prettyJson } from "./pretty-json.ts";
 import type { ReceivedDelivery } from "./receiver.ts";

@@ -6,7 +6,7 @@ import {
   verifyLegacy,
   verifyStandard,
 } from "../../domain/sign.ts";
-import { formatSpan } from "../format.ts";
+import { formatSpan } from "../../lib/format.ts";
 import { signedVariantOf } from "./signed-variant.ts";
 
 /** What was received, and what it is to be checked with. */

@@ -1,9 +1,9 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { type SigningKey, TOLERANCE_SECONDS } from "../../domain/sign.ts";
+import { formatTime } from "../../lib/format.ts";
 import { parseDuration } from "../../lib/units.ts";
 import { addCommand, type Call, run } from "../command.ts";
 import { Failure, messageOf } from "../failure.ts";
-import { formatTime } from "../format.ts";
 import { readAll, readInput } from "../input.ts";
 import { secretKey } from "../options.ts";
 import type { Terminal } from "../terminal.ts";

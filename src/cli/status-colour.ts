@@ -1,7 +1,6 @@
 import type { Colour } from "./terminal.ts";
 
-export { formatAgo, formatMs, formatSpan, formatTime, plural } from "../lib/format.ts";
-
+/** What a delivery's, job's or webhook's status looks like in a table. */
 export function statusColour(status: string): Colour | undefined {
   if (status === "success" || status === "done") return "green";
   if (status === "retrying" || status === "paused" || status === "cancelled") return "yellow";
