@@ -81,10 +81,10 @@ function testRoute(api: Api, context: ApiContext): void {
     url: "/webhooks/:id/test",
     config: {
       operationId: "testWebhook",
-      summary: "Send a sample at once, and answer with the attempt",
+      summary: "Send a sample at once, and answer with the attempt; refused while hookd as a whole is paused",
       tag,
       scope: "manage",
-      problems: ["not_found"],
+      problems: ["not_found", "paused"],
     },
     schema: { params, response: { 200: schemas.Attempt } },
     async handler(request) {

@@ -274,6 +274,7 @@ function hintFor(response: Response, problem: ProblemBody): string | null {
     const wanted = problem.scope === undefined ? "a key of that user" : "a key with that scope";
     return `use ${wanted}, or an admin key: \`hookd keys list\` shows them`;
   }
+  if (problem.code === "paused") return "let it send again, everything that waits, with: hookd resume";
   if (problem.code === "webhook_exists" && problem.webhook_id !== undefined) {
     return `change it with \`hookd webhooks update ${problem.webhook_id}\`, or replace it with --replace`;
   }

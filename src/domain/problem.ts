@@ -27,6 +27,7 @@ export const PROBLEMS = {
   already_delivered: { status: 409, retryable: false, title: "The delivery succeeded already" },
   not_open: { status: 409, retryable: false, title: "The delivery has ended already" },
   not_retryable: { status: 409, retryable: false, title: "The job can no longer be changed" },
+  paused: { status: 409, retryable: false, title: "hookd as a whole is paused, and sends nothing" },
   backup_running: { status: 409, retryable: true, title: "Another backup is being made" },
   backup_exists: { status: 409, retryable: false, title: "There is a backup of that name already" },
   payload_too_large: { status: 413, retryable: false, title: "The body is too large" },

@@ -287,6 +287,7 @@ export class Director implements Engine {
 
   async testWebhook(id: WebhookId): Promise<Attempt> {
     const webhook = await this.#control.get(id);
+    this.#pausing.assertSending();
     return this.#samples.send(webhook, this.#deps.config, this.#salt);
   }
 

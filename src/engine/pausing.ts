@@ -1,3 +1,4 @@
+import { Problem } from "../domain/problem.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Store } from "../store/port.ts";
 import type { Pause } from "./port.ts";
@@ -44,6 +45,20 @@ export class Pausing {
       since: new Date(since).toISOString(),
       remedy: "hookd resume",
     });
+  }
+
+  /** For what would go past the lanes: a restored copy must not reach a receiver in any way. */
+  assertSending(): void {
+    if (this.#pause === null) return;
+    const { reason } = this.#pause;
+    const since = new Date(this.#pause.since).toISOString();
+    const why = reason === "restored" ? "it was restored from a backup" : "an operator paused it";
+    throw new Problem(
+      "paused",
+      `hookd as a whole is paused since ${since} (${why}) and sends nothing, no sample either: ` +
+        "POST /v1/resume, with an admin key, lets it send again",
+      { details: { reason, since } },
+    );
   }
 
   async pause(): Promise<Pause> {

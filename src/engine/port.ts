@@ -40,7 +40,7 @@ export interface Engine {
     filter: WebhookFilter,
     page: Page,
   ): Promise<{ items: readonly Webhook[]; next: number | null }>;
-  /** Sends one sample at once, outside of lanes and log. */
+  /** Sends one sample at once, outside of lanes and log. Rejects with `paused` while hookd as a whole is. */
   testWebhook(id: WebhookId): Promise<Attempt>;
   /** What the lanes know, and what the last 5 minutes were like. */
   live(ids: readonly WebhookId[]): Promise<readonly LaneLive[]>;

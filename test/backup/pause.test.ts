@@ -1,6 +1,9 @@
 import { expect, test } from "vitest";
 import { setup as setupApi } from "../api/world.ts";
+import { hookd } from "../cli/support.ts";
+import { startDaemon } from "../support/daemon.ts";
 import { setup } from "../support/engine-world.ts";
+import { startReceiver } from "../support/receiver.ts";
 
 test("a paused hookd takes events and sends nothing, over a restart, until it is resumed", async () => {
   const world = await setup();
@@ -43,6 +46,33 @@ test("what is in flight when hookd is paused ends, and its retry waits", async (
   await world.call(world.director.resume());
   await world.advance(1_000);
   expect(world.receivers.attempts.length).toBeGreaterThan(1);
+});
+
+test("no sample goes out of a paused hookd, of a restored one say, until it is resumed", async () => {
+  const world = await setup();
+  const { id } = await world.webhook();
+  await world.call(world.director.pause());
+  await expect(world.call(world.director.testWebhook(id))).rejects.toMatchObject({
+    code: "paused",
+    status: 409,
+    message: expect.stringMatching(/paused since \S+Z \(an operator paused it\).*POST \/v1\/resume/),
+    details: { reason: "operator", since: expect.stringMatching(/Z$/) },
+  });
+  expect(world.receivers.attempts).toHaveLength(0);
+  await world.call(world.director.resume());
+  expect(await world.call(world.director.testWebhook(id))).toMatchObject({ verdict: "success" });
+});
+
+test("the command line says how a test can be sent after all", async () => {
+  const [daemon, receiver] = [await startDaemon(), await startReceiver()];
+  const env = { HOOKD_SERVER: daemon.server, HOOKD_API_KEY: daemon.key };
+  const body = { event_id: "user.created", callback_url: receiver.url };
+  const { json } = await daemon.call("POST", "/v1/webhooks", body);
+  await daemon.call("POST", "/v1/pause");
+  const { exitCode, stderr } = await hookd(["webhooks", "test", json.id], { env });
+  expect(exitCode).toBe(1);
+  expect(stderr).toMatch(/hookd as a whole is paused since .*\(409 paused\)\n.*hookd resume\n/);
+  expect(receiver.received).toHaveLength(0);
 });
 
 test("pausing twice keeps the first time, and resuming what goes changes nothing", async () => {
