@@ -269,7 +269,7 @@ export const KEYS = {
     optionalPath("/var/backups/hookd"),
     null,
     "Where `hookd backup` leaves its copies: best on another disk. null: backups in data_dir.",
-    "restart",
+    "live",
   ),
 
   "cache.ttl": key(

@@ -47,6 +47,8 @@ export class Backups {
   readonly #deps: BackupsDeps;
   readonly #failed = new Map<string, Backup>();
   #running: Running | null = null;
+  /** The one that was begun last: who asked for it finds it there, even if `backup.dir` names another place since. */
+  #last: { readonly name: string; readonly dir: string } | null = null;
   #isStopped = false;
 
   constructor(deps: BackupsDeps) {
@@ -77,14 +79,16 @@ export class Backups {
       ended: Promise.resolve(),
     };
     this.#running = running;
+    const { dir } = this.#deps.config.backup;
     try {
-      await this.#prepare(running.name);
+      await this.#prepare(running.name, dir);
       if (this.#isStopped) throw stopping();
     } catch (error) {
       this.#running = null;
       throw error;
     }
     this.#failed.delete(running.name);
+    this.#last = { name: running.name, dir };
     running.bytesTotal = this.#deps.store.stats().bytes;
     running.ended = this.#run(running);
     return this.#viewOf(running);
@@ -92,8 +96,10 @@ export class Backups {
 
   /** Newest first. */
   async list(): Promise<readonly Backup[]> {
-    const names = (await this.#files()).filter((file) => file.endsWith(SUFFIX));
-    const done = await Promise.all(names.map((file) => this.#done(file.slice(0, -SUFFIX.length))));
+    const files = (await this.#files()).filter((file) => file.endsWith(SUFFIX));
+    const names = new Set(files.map((file) => file.slice(0, -SUFFIX.length)));
+    if (this.#last !== null) names.add(this.#last.name);
+    const done = await Promise.all([...names].map((name) => this.#done(name)));
     const all = [...this.#failed.values(), ...done.filter((backup) => backup !== null)];
     if (this.#running) all.push(this.#viewOf(this.#running));
     return all.sort((a, b) => b.createdAt - a.createdAt).slice(0, LISTED_MAX);
@@ -156,9 +162,7 @@ export class Backups {
     }
   }
 
-  async #prepare(name: string): Promise<void> {
-    const { config } = this.#deps;
-    const { dir } = config.backup;
+  async #prepare(name: string, dir: string): Promise<void> {
     try {
       await mkdir(dir, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
         if (error.code !== "EEXIST") throw error;
@@ -248,7 +252,8 @@ export class Backups {
   }
 
   #pathOf(name: string): string {
-    return join(this.#deps.config.backup.dir, `${name}${SUFFIX}`);
+    const dir = this.#last?.name === name ? this.#last.dir : this.#deps.config.backup.dir;
+    return join(dir, `${name}${SUFFIX}`);
   }
 }
 

@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { replaceConfig } from "../../src/config/changes.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { Problem } from "../../src/domain/problem.ts";
 import { Backups, removeLeftovers } from "../../src/engine/backups.ts";
@@ -63,6 +64,23 @@ test("a backup is begun, told of while it is made, and stays as a file until it 
   await backups.delete("one");
   expect(readdirSync(dir)).toEqual([]);
   await expect(backups.delete("one")).rejects.toEqual(code("not_found"));
+});
+
+test("another directory is for backups from then on: the one that is being made ends where it began", async () => {
+  const { backups, copy, config, dir } = setup();
+  await backups.create("one");
+  const other = join(temporaryDirectory(), "other");
+  replaceConfig(config, { ...config, backup: { dir: other } });
+  expect(await backups.get("one")).toMatchObject({ state: "running", path: join(dir, "one.db") });
+  copy.end(null);
+  await until("it is done", async () => (await backups.get("one"))?.state === "done");
+  expect(await backups.list()).toMatchObject([{ name: "one", path: join(dir, "one.db") }]);
+  expect(await backups.create("two")).toMatchObject({ path: join(other, "two.db") });
+  copy.end(null);
+  await until("it is done", async () => (await backups.get("two"))?.state === "done");
+
+  expect(await backups.list()).toMatchObject([{ name: "two" }]);
+  expect(readdirSync(dir)).toEqual(["one.db"]);
 });
 
 test("one is made at a time, and a name is used once", async () => {

@@ -1,5 +1,8 @@
+import { rmSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { expect, onTestFinished } from "vitest";
 import type { KeyName } from "../../src/config/keys.ts";
 import { startDnsServer } from "../support/dns-server.ts";
@@ -341,6 +344,18 @@ export const LIVE: { readonly [K in KeyName]?: Case } = {
       };
     },
   },
+  "backup.dir": {
+    before: null,
+    after: join(tmpdir(), `hookd-reload-backups-${process.pid}`),
+    async see(world) {
+      expect(await backupDirectory(world)).toBe(join(world.daemon.dataDir, "backups"));
+      return async () => {
+        const directory = await backupDirectory(world);
+        onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+        expect(directory).toMatch(/hookd-reload-backups-\d+$/);
+      };
+    },
+  },
   "log.sample_success": {
     before: 0,
     after: 1,
@@ -419,6 +434,17 @@ async function seeRefusal(world: ReloadWorld, code: string): Promise<() => Promi
       return answers.some(({ json }) => json.code === code);
     });
   };
+}
+
+/** Where a backup that is made now is left. */
+async function backupDirectory(world: ReloadWorld): Promise<string> {
+  const name = world.name();
+  const { text } = await world.daemon.call("POST", "/v1/backups", { name });
+  const { path } = await until(`the backup is done, that began as ${text}`, async () => {
+    const { json } = await world.daemon.call("GET", `/v1/backups/${name}`);
+    return json.state === "done" ? json : null;
+  });
+  return dirname(path);
 }
 
 async function logged(world: ReloadWorld, event: string, wanted: object, uid: string): Promise<void> {

@@ -59,7 +59,6 @@ describe("what needs a restart", () => {
     "limits.batch_bytes": "4KiB",
     "limits.dedupe_window": "30d",
     "retention.archive_dir": "/elsewhere",
-    "backup.dir": "/var/backups/nowhere",
     "cache.ttl": "1s",
     "cache.entries": 1,
     "security.master_key_file": "/etc/nowhere.key",
