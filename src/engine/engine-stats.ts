@@ -21,14 +21,7 @@ export interface StatsSources {
 /** The director's numbers under their metric names (observe/metric-names.ts). */
 export function engineStats(sources: StatsSources): EngineStats {
   const { counters, schedule, store } = sources;
-  let open = 0;
-  let parked = 0;
-  let oldestDueAt = NEVER;
-  for (const lane of schedule.lanes.values()) {
-    if (lane.breaker.isOpen) open += 1;
-    if (lane.webhook.isPaused || lane.breaker.isOpen || lane.holdUntil > sources.now) parked += 1;
-    oldestDueAt = Math.min(oldestDueAt, lane.pendingDueAt, lane.retryingDueAt);
-  }
+  const { open, oldestDueAt } = schedule.figures;
   return {
     counters: {
       hookd_events_accepted_total: counters.accepted,
@@ -55,7 +48,7 @@ export function engineStats(sources: StatsSources): EngineStats {
       hookd_lanes: schedule.lanes.size,
       hookd_lanes_ready: schedule.readyCount,
       hookd_lanes_open: open,
-      hookd_lanes_parked: parked,
+      hookd_lanes_parked: schedule.figures.parked(sources.now),
       hookd_dlq_size: store.dead,
       hookd_jobs_running: sources.jobs,
       hookd_store_bytes: store.bytes,

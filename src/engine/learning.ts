@@ -37,7 +37,7 @@ export class Learning {
   }
 
   learn(flight: Flight, outcome: Outcome, now: number, nowMono: number): void {
-    const { counters } = this.#deps;
+    const { counters, schedule } = this.#deps;
     const { lane } = flight;
     const { attempt } = outcome;
     addTo(counters.attempts, attempt.verdict);
@@ -54,6 +54,8 @@ export class Learning {
     }
     // Of a webhook that is off nothing is held against what it will be when it is switched on.
     if (isOn(lane.webhook)) this.#judge(lane, flight, outcome, now, nowMono);
+    // Its slot may be kept until the outcome is on disk; what is told of it need not wait for that.
+    schedule.figures.note(lane, now);
   }
 
   #judge(lane: Lane, flight: Flight, outcome: Outcome, now: number, nowMono: number): void {

@@ -17,6 +17,7 @@ import {
   resetHealth,
   sendableAt,
 } from "./lane.ts";
+import { LaneFigures } from "./lane-figures.ts";
 
 export interface ScheduleLimits {
   readonly inFlightMax: number;
@@ -54,6 +55,7 @@ const RECOUNT_MS = 100;
  */
 export class Schedule {
   readonly lanes = new Map<WebhookId, Lane>();
+  readonly figures = new LaneFigures();
   inFlight = 0;
   /** Deliveries that wait on disk, over all lanes. */
   backlog = 0;
@@ -309,6 +311,7 @@ export class Schedule {
 
   /** Puts a lane where it belongs after anything about it has changed. */
   touch(lane: Lane, now: number, nowMono: number): void {
+    this.figures.note(lane, now);
     if (lane.isQueued) return;
     const dueAt = firstDueAt(lane);
     if (dueAt === NEVER || lane.inFlight >= concurrencyOf(lane, this.#limits.concurrencyMax, nowMono)) return;
@@ -324,6 +327,7 @@ export class Schedule {
   /** Drops a lane that has nothing to do, unless it was used since; true: whoever keeps things by lane drops them too. */
   forgetIfIdle(lane: Lane, unusedSinceMono: number, now: number, nowMono: number): boolean {
     if (lane.lastUsedMono >= unusedSinceMono || !isForgettable(lane, now, nowMono)) return false;
+    this.figures.drop(lane);
     return this.lanes.delete(lane.webhookId);
   }
 
