@@ -121,30 +121,13 @@ export const LIVE: { readonly [K in KeyName]?: Case } = {
     before: 1000,
     after: 1,
     beside: { "breaker.window": 32, "breaker.ratio": 1 },
-    async see(world) {
-      const { event, id } = await world.webhook(await failing());
-      await world.deliver(event, { status: "retrying" });
-      await world.lane(id, { breaker: "closed" });
-      return async () => {
-        await world.deliver(event, { status: "retrying" });
-        await world.lane(id, { breaker: "open" });
-      };
-    },
+    see: (world) => seeOpening(world, 1),
   },
   "breaker.window": {
     before: 32,
     after: 2,
     beside: { "breaker.consecutive": 1000, "breaker.ratio": 1 },
-    async see(world) {
-      const { event, id } = await world.webhook(await failing());
-      await world.deliver(event, { status: "retrying" });
-      await world.deliver(event, { status: "retrying" });
-      await world.lane(id, { breaker: "closed" });
-      return async () => {
-        await world.deliver(event, { status: "retrying" });
-        await world.lane(id, { breaker: "open" });
-      };
-    },
+    see: (world) => seeOpening(world, 2),
   },
   "breaker.ratio": {
     before: 1,
@@ -209,30 +192,12 @@ export const LIVE: { readonly [K in KeyName]?: Case } = {
   "net.allow": {
     before: ["127.0.0.0/8"],
     after: [],
-    async see(world) {
-      const receiver = await startReceiver();
-      const { event } = await world.webhook(receiver.url);
-      await world.deliver(event, { status: "success" });
-      return async () => {
-        // Not even by the connection that is open still.
-        await world.deliver(event, { status: "dead", reason: "blocked" });
-        expect(receiver.received).toHaveLength(1);
-        expect((await world.create(world.name(), receiver.url)).json.code).toBe("invalid_url");
-      };
-    },
+    see: seeBlocking,
   },
   "net.allow_http": {
     before: true,
     after: false,
-    async see(world) {
-      const receiver = await startReceiver();
-      const { event } = await world.webhook(receiver.url);
-      await world.deliver(event, { status: "success" });
-      return async () => {
-        await world.deliver(event, { status: "dead", reason: "blocked" });
-        expect((await world.create(world.name(), receiver.url)).json.code).toBe("invalid_url");
-      };
-    },
+    see: seeBlocking,
   },
   "net.nat64": {
     before: true,
@@ -419,6 +384,30 @@ async function hoursToProbe(world: ReloadWorld): Promise<number> {
   await world.deliver(event, { status: "retrying" });
   const { parked_until } = await world.lane(id, { breaker: "open" });
   return parked_until === null ? 0 : (Date.parse(parked_until) - Date.now()) / 3_600_000;
+}
+
+/** A breaker that stays closed after so many failures, and then opens with the next one. */
+async function seeOpening(world: ReloadWorld, failures: number): Promise<() => Promise<void>> {
+  const { event, id } = await world.webhook(await failing());
+  for (let count = 0; count < failures; count += 1) await world.deliver(event, { status: "retrying" });
+  await world.lane(id, { breaker: "closed" });
+  return async () => {
+    await world.deliver(event, { status: "retrying" });
+    await world.lane(id, { breaker: "open" });
+  };
+}
+
+/** A receiver that is reached, and then neither reached nor registered. */
+async function seeBlocking(world: ReloadWorld): Promise<() => Promise<void>> {
+  const receiver = await startReceiver();
+  const { event } = await world.webhook(receiver.url);
+  await world.deliver(event, { status: "success" });
+  return async () => {
+    // Not even by the connection that is open still.
+    await world.deliver(event, { status: "dead", reason: "blocked" });
+    expect(receiver.received).toHaveLength(1);
+    expect((await world.create(world.name(), receiver.url)).json.code).toBe("invalid_url");
+  };
 }
 
 /** Publishing to a paused webhook: accepted, and then, two at a time, refused. */
