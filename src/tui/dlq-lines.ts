@@ -4,7 +4,19 @@ import { detailLines } from "./detail-lines.ts";
 import { type DlqState, dlqHeight, type Item, itemsOf } from "./dlq-state.ts";
 import { numberText } from "./health-line.ts";
 import { DLQ_KEYS, keyLines } from "./key-lines.ts";
-import { dim, EMPTY, justified, type Line, padLeft, padRight, type Span, spaced, textOf } from "./line.ts";
+import {
+  dim,
+  EMPTY,
+  filterLine,
+  framed,
+  justified,
+  type Line,
+  padLeft,
+  padRight,
+  type Span,
+  spaced,
+  textOf,
+} from "./line.ts";
 
 const COUNT_WIDTH = 11;
 const ID_WIDTH = 30;
@@ -14,12 +26,11 @@ export function dlqLines(state: DlqState, server: string, now: number): Line[] {
   const height = dlqHeight(state) + 1;
   const body =
     state.pane === "detail" && state.detail !== null
-      ? detailLines(state.detail, state.size.columns, now).slice(state.detail.top, state.detail.top + height)
+      ? detailLines(state.detail, state.size.columns, now).slice(state.detail.top)
       : state.pane === "keys"
-        ? keyLines(DLQ_KEYS).slice(0, height)
+        ? keyLines(DLQ_KEYS)
         : listLines(state, now);
-  const padding = Array.from({ length: Math.max(0, height - body.length) }, () => EMPTY);
-  return [titleLine(state, server), sumLine(state), ...body, ...padding, footerLine(state)];
+  return framed([titleLine(state, server), sumLine(state)], body, height, footerLine(state));
 }
 
 function titleLine({ group, grouping, filter, marks, size }: DlqState, server: string): Line {
@@ -121,7 +132,7 @@ function emptyText({ group, groups, deliveries, filter }: DlqState): string {
 }
 
 function footerLine({ pane, filter, notice, pending, progress, group }: DlqState): Line {
-  if (pane === "filter") return [{ text: "/" }, { text: filter }, { text: " ", isInverse: true }];
+  if (pane === "filter") return filterLine(filter);
   if (pane === "confirm" && pending !== null) {
     const { verb, count, isExact } = pending;
     const many = `${isExact ? "" : "at least "}${numberText(count)} ${count === 1 ? "delivery" : "deliveries"}`;

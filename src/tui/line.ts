@@ -45,6 +45,28 @@ export function padLeft(text: string, width: number): string {
   return text.length > width ? padRight(text, width) : text.padStart(width);
 }
 
+/** A screen's lines: the body cut or filled up to its height, so that the footer stands at the bottom. */
+export function framed(header: readonly Line[], body: readonly Line[], height: number, footer: Line): Line[] {
+  const fill = Array.from({ length: Math.max(0, height - body.length) }, () => EMPTY);
+  return [...header, ...body.slice(0, height), ...fill, footer];
+}
+
+/** A cell of a table's column. */
+export function cell({ width, isRight }: { width: number; isRight?: boolean }, text: string): string {
+  return isRight === true ? padLeft(text, width) : padRight(text, width);
+}
+
+/** The line that keys act on stands out as a whole; any line of a list leaves room for its mark. */
+export function listLine(spans: readonly Span[], isSelected: boolean, ink: Ink | undefined): Line {
+  const line: Line = [{ text: isSelected ? "> " : "  " }, ...spaced(spans)];
+  return isSelected ? [{ text: textOf(line), isInverse: true, ink }] : line;
+}
+
+/** What is typed into a filter, with its cursor. */
+export function filterLine(filter: string): Line {
+  return [{ text: "/" }, { text: filter }, { text: " ", isInverse: true }];
+}
+
 /** Of a table's columns those that fit the width, by their rank: 1 is shown always, then 2, and so on. */
 export function fittingColumns<Column extends { readonly width: number; readonly rank: number }>(
   columns: readonly Column[],

@@ -5,17 +5,17 @@ import { figure, healthLine } from "./health-line.ts";
 import { oneLine } from "./inert.ts";
 import { keyLines, TAIL_KEYS } from "./key-lines.ts";
 import {
+  cell,
   dim,
-  EMPTY,
+  filterLine,
   fittingColumns,
+  framed,
   type Ink,
   justified,
   type Line,
-  padLeft,
-  padRight,
+  listLine,
   type Span,
   spaced,
-  textOf,
 } from "./line.ts";
 import { listHeight, type Row, selectedOf, type TailState, totalsOf } from "./tail-state.ts";
 
@@ -57,12 +57,11 @@ export function tailLines(state: TailState, frame: TailFrame, now: number): Line
   const height = listHeight(state) + 1;
   const body =
     state.pane === "detail" && state.detail !== null
-      ? detailLines(state.detail, state.size.columns, now).slice(state.detail.top, state.detail.top + height)
+      ? detailLines(state.detail, state.size.columns, now).slice(state.detail.top)
       : state.pane === "keys"
-        ? keyLines(TAIL_KEYS).slice(0, height)
+        ? keyLines(TAIL_KEYS)
         : listLines(state);
-  const padding = Array.from({ length: Math.max(0, height - body.length) }, () => EMPTY);
-  return [...headerLines(state, frame, now), ...body, ...padding, footerLine(state, frame)];
+  return framed(headerLines(state, frame, now), body, height, footerLine(state, frame));
 }
 
 function headerLines(state: TailState, { server, scope }: TailFrame, now: number): Line[] {
@@ -115,9 +114,7 @@ function listLines(state: TailState): Line[] {
   const columns = fittingColumns(COLUMNS, space);
   const used = columns.reduce((sum, { width }) => sum + width + 2, 0);
   const excerpt = space - used >= EXCERPT_MIN;
-  const titles = columns.map(({ title, width, isRight }) =>
-    dim(isRight === true ? padLeft(title, width) : padRight(title, width)),
-  );
+  const titles = columns.map((column) => dim(cell(column, column.title)));
   const first: Line = [{ text: "  " }, ...spaced(excerpt ? [...titles, dim("RESPONSE")] : titles)];
   if (shown.length === 0) return [first, [dim(`  ${emptyText(state)}`)]];
   return [
@@ -133,16 +130,14 @@ function rowLine(
   isSelected: boolean,
 ): Line {
   const spans = columns.map((column): Span => {
-    const text = column.text(settled);
-    const fitted = column.isRight === true ? padLeft(text, column.width) : padRight(text, column.width);
+    const text = cell(column, column.text(settled));
     return column.title === "OUTCOME" || column.title === "ANSWER"
-      ? { text: fitted, ink: outcomeInk(settled.status) }
-      : { text: fitted };
+      ? { text, ink: outcomeInk(settled.status) }
+      : { text };
   });
   const excerpt = settled.attempt.response_excerpt;
   if (hasExcerpt && excerpt !== null) spans.push(dim(oneLine(excerpt).slice(0, EXCERPT_MAX)));
-  const line: Line = [{ text: isSelected ? "> " : "  " }, ...spaced(spans)];
-  return isSelected ? [{ text: textOf(line), isInverse: true, ink: outcomeInk(settled.status) }] : line;
+  return listLine(spans, isSelected, outcomeInk(settled.status));
 }
 
 function emptyText({ filter, rows, paused, connection }: TailState): string {
@@ -153,7 +148,7 @@ function emptyText({ filter, rows, paused, connection }: TailState): string {
 }
 
 function footerLine({ pane, filter, notice }: TailState, { hasBack }: TailFrame): Line {
-  if (pane === "filter") return [{ text: "/" }, { text: filter }, { text: " ", isInverse: true }];
+  if (pane === "filter") return filterLine(filter);
   if (notice !== null) return [{ text: notice.text, ink: notice.ink }];
   if (pane === "detail") return [dim("esc back  up/down scroll  r retry  c copy id  ? keys  q quit")];
   if (pane === "keys") return [dim("esc back  q quit")];

@@ -3,17 +3,17 @@ import { formatMs, formatSpan } from "../lib/format.ts";
 import { healthLine, numberText, shareInk, shareText } from "./health-line.ts";
 import { keyLines, TOP_KEYS } from "./key-lines.ts";
 import {
+  cell,
   dim,
-  EMPTY,
+  filterLine,
   fittingColumns,
+  framed,
   type Ink,
   justified,
   type Line,
-  padLeft,
-  padRight,
+  listLine,
   type Span,
   spaced,
-  textOf,
 } from "./line.ts";
 import { orderedOf, type TopState, tableHeight } from "./top-state.ts";
 import { type Rates, type Sort, stateOf, waitingMs } from "./trouble.ts";
@@ -82,9 +82,8 @@ const URL_MIN = 16;
 /** The webhooks as lines: two of header, titles, rows, footer. */
 export function topLines(state: TopState, server: string, now: number): Line[] {
   const height = tableHeight(state) + 1;
-  const body = state.pane === "keys" ? keyLines(TOP_KEYS).slice(0, height) : tableLines(state, now);
-  const padding = Array.from({ length: Math.max(0, height - body.length) }, () => EMPTY);
-  return [titleLine(state, server), healthLine(state.health), ...body, ...padding, footerLine(state)];
+  const body = state.pane === "keys" ? keyLines(TOP_KEYS) : tableLines(state, now);
+  return framed([titleLine(state, server), healthLine(state.health)], body, height, footerLine(state));
 }
 
 function titleLine({ webhooks, isPartial, lost, filter, sort, size }: TopState, server: string): Line {
@@ -111,7 +110,7 @@ function tableLines(state: TopState, now: number): Line[] {
   const used = columns.reduce((sum, { width }) => sum + width + 2, 0);
   const hasUrl = space - used >= URL_MIN;
   const titles = columns.map((column): Span => {
-    const text = padded(column, column.title);
+    const text = cell(column, column.title);
     return column.sort === sort ? { text, isBold: true } : dim(text);
   });
   const first: Line = [{ text: "  " }, ...spaced(hasUrl ? [...titles, dim("URL")] : titles)];
@@ -129,17 +128,12 @@ function tableLines(state: TopState, now: number): Line[] {
 function rowLine(row: Row, columns: readonly TopColumn[], hasUrl: boolean, isSelected: boolean): Line {
   const spans = columns.map(
     (column): Span => ({
-      text: padded(column, column.text(row)),
+      text: cell(column, column.text(row)),
       ink: column.ink?.(row),
     }),
   );
   if (hasUrl) spans.push(dim(row.webhook.callback_url));
-  const line: Line = [{ text: isSelected ? "> " : "  " }, ...spaced(spans)];
-  return isSelected ? [{ text: textOf(line), isInverse: true, ink: stateInk(row) }] : line;
-}
-
-function padded({ width, isRight }: TopColumn, text: string): string {
-  return isRight === true ? padLeft(text, width) : padRight(text, width);
+  return listLine(spans, isSelected, stateInk(row));
 }
 
 function emptyText(all: TopState["webhooks"]): string {
@@ -150,7 +144,7 @@ function emptyText(all: TopState["webhooks"]): string {
 }
 
 function footerLine({ pane, filter, notice }: TopState): Line {
-  if (pane === "filter") return [{ text: "/" }, { text: filter }, { text: " ", isInverse: true }];
+  if (pane === "filter") return filterLine(filter);
   if (notice !== null) return [{ text: notice.text, ink: notice.ink }];
   if (pane === "keys") return [dim("esc back  q quit")];
   return [dim("up/down select  enter watch it  t b o s l a sort  / filter  c copy id  ? keys  q quit")];

@@ -54,7 +54,8 @@ test("no screen has more lines than the terminal, whatever it shows", () => {
     expect(tailOf(size, many).length).toBeLessThanOrEqual(Math.max(6, rows));
     const webhooks = Array.from({ length: 60 }, (_, index) => webhookBody({ id: `wh_${index}` }));
     const top = topReducer({ ...FIRST_TOP_STATE, size }, { kind: "webhooks", webhooks, isPartial: false });
-    expect(topLines(top, FRAME.server, NOW).length).toBeLessThanOrEqual(Math.max(5, rows));
+    for (const pane of ["rows", "keys"] as const)
+      expect(topLines({ ...top, pane }, FRAME.server, NOW).length).toBeLessThanOrEqual(Math.max(5, rows));
   }
 });
 
