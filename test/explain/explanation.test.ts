@@ -2,81 +2,40 @@ import { describe, expect, it } from "vitest";
 import type { AttemptBody, DeliveryBody, PauseBody, WebhookBody } from "../../src/cli/api-types.ts";
 import { ATTEMPT_ERRORS, DEAD_REASONS, STATUSES, VERDICTS } from "../../src/domain/delivery.ts";
 import { explain } from "../../src/explain/explanation.ts";
+import { attemptBody, deliveryBody, webhookBody } from "../support/api-bodies.ts";
 
 const NOW = Date.parse("2026-11-22T08:00:00.000Z");
 const ago = (seconds: number) => new Date(NOW - seconds * 1000).toISOString();
 
-const LIVE = {
-  breaker: "closed",
-  in_flight: 0,
-  backlog: 1,
-  oldest_due_at: null,
-  concurrency: 2,
-  parked_until: null,
-  success_rate: null,
-  p50_ms: null,
-  p99_ms: null,
-  last_error: null,
-};
+type Live = Partial<NonNullable<WebhookBody["live"]>>;
 
-function webhookOf(change: Partial<WebhookBody> = {}, live: Partial<typeof LIVE> | object = {}): WebhookBody {
-  return {
-    id: "wh_1",
-    user_id: "acme",
-    event_id: "user.created",
-    callback_url: "https://example.com/hooks",
-    description: null,
-    metadata: {},
-    headers: {},
-    is_active: true,
-    disabled_reason: null,
-    is_paused: false,
-    rate_limit: null,
-    concurrency_max: null,
-    timeout: null,
-    retry: null,
-    ordering: "none",
-    created_at: ago(9_000),
-    updated_at: ago(9_000),
-    live: { ...LIVE, ...live },
-    ...change,
-  };
+function webhookOf(change: Partial<WebhookBody> = {}, live: Live = {}): WebhookBody {
+  return webhookBody(
+    { id: "wh_1", callback_url: "https://example.com/hooks", ...change },
+    { backlog: 1, ...live },
+  );
 }
 
 function attemptOf(change: Partial<AttemptBody> = {}): AttemptBody {
-  return {
-    number: 1,
-    started_at: ago(61),
-    duration_ms: 1_000,
-    verdict: "retry",
-    status_code: 500,
-    error: null,
-    response_excerpt: null,
-    ...change,
-  };
+  return attemptBody({ started_at: ago(61), duration_ms: 1_000, status_code: 500, ...change });
 }
 
+/** One that was never tried and has been due for a minute, unless told otherwise. */
 function deliveryOf(change: Partial<DeliveryBody> = {}): DeliveryBody {
   const attempts = change.attempts ?? [];
-  return {
+  return deliveryBody({
     id: "dlv_1",
-    event_uid: "evt_1",
     event_id: "user.created",
-    user_id: "acme",
     webhook_id: "wh_1",
     status: "pending",
-    reason: null,
     attempt_count: attempts.length,
     next_retry_at: ago(60),
-    is_leased: false,
     response_code: attempts.at(-1)?.status_code ?? null,
     error: attempts.at(-1)?.error ?? null,
-    duration_ms: null,
     created_at: ago(3_600),
-    completed_at: null,
     attempts,
     ...change,
-  };
+  });
 }
 
 const RETRYING = { status: "retrying", next_retry_at: ago(-240), attempts: [attemptOf()] } as const;

@@ -5,7 +5,7 @@ import { App } from "../../src/tui/app.ts";
 import type { Screen } from "../../src/tui/screen.ts";
 import { createTailScreen } from "../../src/tui/tail-screen.ts";
 import { createTopScreen } from "../../src/tui/top-screen.ts";
-import { DELIVERY, deliveryBody, settledBody, webhookBody } from "./bodies.ts";
+import { DELIVERY, deliveryBody, settledBody, webhookBody } from "../support/api-bodies.ts";
 import { fakeApi } from "./fake-api.ts";
 
 const screens: Screen[] = [];

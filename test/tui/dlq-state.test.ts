@@ -4,7 +4,7 @@ import { dlqLines } from "../../src/tui/dlq-lines.ts";
 import { createDlqScreen } from "../../src/tui/dlq-screen.ts";
 import { type DlqState, dlqReducer, FIRST_DLQ_STATE, selectionsOf } from "../../src/tui/dlq-state.ts";
 import { textOf } from "../../src/tui/line.ts";
-import { deliveryBody, NOW } from "./bodies.ts";
+import { deliveryBody, NOW } from "../support/api-bodies.ts";
 import { fakeApi } from "./fake-api.ts";
 
 const GROUPS = [

@@ -1,6 +1,6 @@
 import type { DeliveryBody, SettledBody, StreamCountsBody, WebhookBody } from "../../src/cli/api-types.ts";
 import type { Api, WatchQuery } from "../../src/tui/api.ts";
-import { deliveryBody, webhookBody } from "./bodies.ts";
+import { deliveryBody, webhookBody } from "../support/api-bodies.ts";
 
 const text = new TextEncoder();
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { type Gathered, Gatherer } from "../../src/tui/gather.ts";
-import { settledBody } from "./bodies.ts";
+import { settledBody } from "../support/api-bodies.ts";
 
 beforeEach(() => {
   vi.useFakeTimers();

@@ -10,7 +10,7 @@ import { tailLines } from "../../src/tui/tail-lines.ts";
 import { FIRST_STATE, type TailState, tailReducer } from "../../src/tui/tail-state.ts";
 import { topLines } from "../../src/tui/top-lines.ts";
 import { FIRST_TOP_STATE, topReducer } from "../../src/tui/top-state.ts";
-import { attemptBody, DELIVERY, deliveryBody, NOW, settledBody, webhookBody } from "./bodies.ts";
+import { attemptBody, DELIVERY, deliveryBody, NOW, settledBody, webhookBody } from "../support/api-bodies.ts";
 
 const FRAME = { server: "http://127.0.0.1:8420", scope: "", hasBack: false };
 /** Everything that a terminal would act on. */

@@ -13,7 +13,7 @@ import {
   tailReducer,
   totalsOf,
 } from "../../src/tui/tail-state.ts";
-import { settledBody } from "./bodies.ts";
+import { settledBody } from "../support/api-bodies.ts";
 
 function after(actions: readonly TailAction[], from: TailState = FIRST_STATE): TailState {
   return actions.reduce(tailReducer, from);
