@@ -59,6 +59,15 @@ export interface Config {
     readonly fanoutMax: number;
     readonly dedupeWindowMs: number;
   };
+  /** hookd's own. */
+  readonly events: {
+    /** Of dead deliveries; 0: none. */
+    readonly deadPerMinute: number;
+    readonly behindAfterMs: number;
+    readonly recoveredAfterMs: number;
+    /** 0: never low. */
+    readonly diskLowBytes: number;
+  };
   readonly retention: {
     readonly successMs: number;
     readonly deadMs: number;

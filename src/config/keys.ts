@@ -246,6 +246,31 @@ export const KEYS = {
     "restart",
   ),
 
+  "events.dead_per_minute": key(
+    integer("60", 0, 6000),
+    60,
+    "hookd's own events of dead deliveries, a minute at most; each says how many it stands for. 0: none.",
+    "live",
+  ),
+  "events.behind_after": key(
+    duration("60s", "1s", "24h"),
+    "60s",
+    "hookd.queue.behind tells when a delivery that nothing holds back has been due for so long.",
+    "live",
+  ),
+  "events.recovered_after": key(
+    duration("5m", "0s", "30d"),
+    "5m",
+    "hookd.webhook.recovered tells of the first success of a webhook whose breaker opened so long ago, or longer.",
+    "live",
+  ),
+  "events.disk_low": key(
+    either(choice("auto"), size("1GiB", 0, 1024 * GiB)),
+    "auto",
+    "hookd.disk.low tells when less than this is free. auto: twice limits.disk_free. 0: never.",
+    "live",
+  ),
+
   "retention.success": key(
     duration("3d", "1m", "3650d"),
     "3d",

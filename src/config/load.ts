@@ -135,6 +135,13 @@ export function configOf(values: Values, dev: boolean): Config {
       fanoutMax: values["limits.fanout_max"],
       dedupeWindowMs: values["limits.dedupe_window"],
     },
+    events: {
+      deadPerMinute: values["events.dead_per_minute"],
+      behindAfterMs: values["events.behind_after"],
+      recoveredAfterMs: values["events.recovered_after"],
+      diskLowBytes:
+        values["events.disk_low"] === "auto" ? values["limits.disk_free"] * 2 : values["events.disk_low"],
+    },
     retention: {
       successMs: values["retention.success"],
       deadMs: values["retention.dead"],
@@ -161,6 +168,11 @@ function checkTogether(config: Config, faults: string[]): void {
   if (config.limits.batchBytes < config.limits.payloadBytes) {
     faults.push(
       "limits.batch_bytes is less than limits.payload_bytes: one large event would fit in no batch",
+    );
+  }
+  if (config.events.diskLowBytes > 0 && config.events.diskLowBytes < config.limits.diskFreeBytes) {
+    faults.push(
+      "events.disk_low is less than limits.disk_free: it would tell when events are refused already; make it more, or auto",
     );
   }
 }

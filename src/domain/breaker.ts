@@ -39,6 +39,8 @@ export interface Breaker {
   probeDelayMs: number;
   /** Time of the first failure since the last success, also while closed: `disable_after` counts from it. */
   failingSince: number | null;
+  /** When it first opened since the last success, also while it is closed again after a final answer. */
+  openedAt: number | null;
   /** The different deliveries that failed since the last answer; `consecutive` at most, null when none. */
   failedIds: DeliveryId[] | null;
   /** Last outcomes, newest in the lowest bit, 1 for a failure. */
@@ -47,7 +49,10 @@ export interface Breaker {
 }
 
 /** What must outlive a restart. */
-export type BreakerSnapshot = Pick<Breaker, "isOpen" | "probeAt" | "probeDelayMs" | "failingSince">;
+export type BreakerSnapshot = Pick<
+  Breaker,
+  "isOpen" | "probeAt" | "probeDelayMs" | "failingSince" | "openedAt"
+>;
 
 export type BreakerTransition = "opened" | "closed" | null;
 
@@ -57,15 +62,17 @@ export function createBreaker(): Breaker {
     probeAt: 0,
     probeDelayMs: 0,
     failingSince: null,
+    openedAt: null,
     failedIds: null,
     outcomes: 0,
     outcomeCount: 0,
   };
 }
 
-/** A success closes the breaker, and ends what `failingSince` counts. */
+/** A success closes the breaker, and ends what `failingSince` and `openedAt` tell of. */
 export function recordSuccess(state: Breaker): BreakerTransition {
   state.failingSince = null;
+  state.openedAt = null;
   return recordAnswer(state);
 }
 
@@ -101,6 +108,7 @@ export function recordFailure(
   const isInARow = countFailedId(state, deliveryId, policy.consecutive);
   if (!isInARow && !isRatioReached(state, policy)) return null;
   state.isOpen = true;
+  state.openedAt ??= now;
   state.failedIds = null;
   state.outcomes = 0;
   state.outcomeCount = 0;
@@ -126,14 +134,23 @@ export function shortenProbe(state: Breaker, policy: BreakerPolicy, now: number,
 }
 
 export function exportBreaker(state: Breaker): BreakerSnapshot {
-  const { isOpen, probeAt, probeDelayMs, failingSince } = state;
-  return { isOpen, probeAt, probeDelayMs, failingSince };
+  const { isOpen, probeAt, probeDelayMs, failingSince, openedAt } = state;
+  return { isOpen, probeAt, probeDelayMs, failingSince, openedAt };
 }
 
-/** A breaker as it was exported; what led up to an opening starts anew. */
-export function importBreaker(snapshot: BreakerSnapshot): Breaker {
-  const { isOpen, probeAt, probeDelayMs, failingSince } = snapshot;
-  return { ...createBreaker(), isOpen, probeAt, probeDelayMs, failingSince };
+/** A breaker as it was exported (by an older hookd without `openedAt`); what led up to an opening starts anew. */
+export function importBreaker(
+  snapshot: Omit<BreakerSnapshot, "openedAt"> & Partial<BreakerSnapshot>,
+): Breaker {
+  const { isOpen, probeAt, probeDelayMs, failingSince, openedAt } = snapshot;
+  return {
+    ...createBreaker(),
+    isOpen,
+    probeAt,
+    probeDelayMs,
+    failingSince,
+    openedAt: openedAt ?? (isOpen ? failingSince : null),
+  };
 }
 
 function recordAnswer(state: Breaker): BreakerTransition {

@@ -1,4 +1,6 @@
 import { ATTEMPT_ERRORS, DEAD_REASONS, VERDICTS } from "../domain/delivery.ts";
+import { OPERATIONAL_EVENTS } from "../domain/operational-event.ts";
+import type { Death } from "./death.ts";
 import type { HistogramSnapshot } from "./port.ts";
 
 /** Upper bounds in milliseconds: from a quick commit to the longest timeout. */
@@ -50,11 +52,21 @@ export class Counters {
   /** `status`: an answer other than 2xx. */
   readonly attemptErrors = zeros([...ATTEMPT_ERRORS, "status"]);
   readonly deaths = zeros([...DEAD_REASONS]);
+  /** Who else is told of deaths; null while nobody asks. */
+  onDied: ((death: Death) => void) | null = null;
+  readonly operational = zeros(OPERATIONAL_EVENTS);
+  operationalDropped = 0;
   readonly commitMs = new Histogram(MS_BOUNDS);
   readonly commitEvents = new Histogram(SIZE_BOUNDS);
   readonly attemptMs = new Histogram(MS_BOUNDS);
   /** From acceptance to the end of the first attempt, where that succeeded. */
   readonly deliveryMs = new Histogram(MS_BOUNDS);
+
+  died(death: Death): void {
+    if (death.count === 0) return;
+    addTo(this.deaths, death.reason, death.count);
+    this.onDied?.(death);
+  }
 
   refuse(code: string): void {
     this.refused.set(code, (this.refused.get(code) ?? 0) + 1);

@@ -4,7 +4,7 @@ import { Problem } from "../domain/problem.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Timers } from "../lib/timers.ts";
 import type { Store } from "../store/port.ts";
-import { addTo, type Counters } from "./counters.ts";
+import type { Counters } from "./counters.ts";
 import type { Flights } from "./flights.ts";
 import type { LaneChanges } from "./lane-changes.ts";
 
@@ -65,7 +65,7 @@ export class DeliveryCommands {
         return delivery;
       }
       if (!flight && (await lanes.change(() => store.kill(id, "cancelled", clock.now())))) {
-        addTo(counters.deaths, "cancelled");
+        counters.died({ webhookId: delivery.webhookId, reason: "cancelled", count: 1, delivery });
         return this.#find(id);
       }
       // Its outcome is being committed, or its lease is on its way here: one of the two is true in a moment.

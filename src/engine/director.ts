@@ -33,6 +33,7 @@ import { JobRunner } from "./job-runner.ts";
 import { type Lane, stateOf } from "./lane.ts";
 import { LaneChanges } from "./lane-changes.ts";
 import { laneLive } from "./lane-live.ts";
+import { OperationalEvents } from "./operational-events.ts";
 import { Pausing } from "./pausing.ts";
 import { Pipeline, type PublishOutcome } from "./pipeline.ts";
 import type {
@@ -85,6 +86,7 @@ export class Director implements Engine {
   #housekeeping!: Housekeeping;
   #control!: WebhookControl;
   #backups!: Backups;
+  #operational!: OperationalEvents;
   #phase: "starting" | "running" | "stopping" = "starting";
   readonly #watches: Watches;
   readonly #changeListeners = new Set<(userId: string) => void>();
@@ -124,6 +126,7 @@ export class Director implements Engine {
     this.#build(recovery);
     await this.#pausing.start();
     await this.#lanes.recover(recovery.lanes);
+    await this.#operational.start();
     this.#phase = "running";
     this.#housekeeping.start();
     for (const job of recovery.runningJobs) this.#runner.add(job);
@@ -150,14 +153,19 @@ export class Director implements Engine {
     const hooks = {
       onSettled: (attempts: readonly SettledAttempt[]) => this.#settled(attempts),
       onBroken: (lane: Lane, reason: "gone" | "failing") => this.#broken(lane, reason),
+      onRecovered: (lane: Lane, openedAt: number) => this.#operational.recovered(lane, openedAt),
       onFatal,
     };
     this.#pipeline = new Pipeline({ ...parts, hooks });
+    this.#operational = new OperationalEvents({
+      ...parts,
+      publish: (requests) => this.#pipeline.publish(requests),
+    });
     this.#runner = new JobRunner(parts);
     this.#jobs = new JobCommands({ ...parts, runner: this.#runner });
     this.#control = new WebhookControl({
       ...parts,
-      onChanged: (webhook) => this.#webhookChanged(webhook),
+      onChanged: (webhook, before) => this.#webhookChanged(webhook, before),
       startJob: (spec) => this.#jobs.create(spec),
     });
     this.#backups = new Backups(parts);
@@ -180,6 +188,7 @@ export class Director implements Engine {
     }
     this.#schedule.changeLimits(scheduleLimits(config), clock.now(), clock.mono());
     this.#disk.look();
+    this.#operational.configChanged();
     this.#pipeline.kick();
   }
 
@@ -197,6 +206,7 @@ export class Director implements Engine {
     senders.forEach((_, sender) => {
       this.#samples.lost(sender);
     });
+    await this.#operational.stop();
     for (const lane of this.#schedule.lanes.values()) {
       if (stateOf(lane) !== lane.storedState) this.#pipeline.storeLaneState(lane);
     }
@@ -205,6 +215,7 @@ export class Director implements Engine {
     await this.#deps.archive?.stop();
     try {
       await store.putSetting(WATERMARK, String(this.#careful.now()));
+      await this.#operational.save();
     } catch (error) {
       // A full disk does not keep hookd from stopping: the next start knows an older time, which is careful enough.
       if (!(error instanceof Problem)) throw error;
@@ -430,8 +441,9 @@ export class Director implements Engine {
   }
 
   /** A webhook was changed: lanes, senders and every cache see it from now on. */
-  #webhookChanged(webhook: Webhook): void {
+  #webhookChanged(webhook: Webhook, before: Webhook | null): void {
     const { clock } = this.#deps;
+    this.#operational.webhookChanged(webhook, before, this.#schedule.lanes.get(webhook.id));
     this.#webhooks.put(webhook);
     this.#schedule.webhookChanged(webhook, clock.now(), clock.mono());
     const lane = this.#schedule.lanes.get(webhook.id);

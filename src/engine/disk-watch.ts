@@ -1,5 +1,5 @@
 /** How much more than the limit must be free before events are taken again: no flapping around it. */
-const RELEASE_FACTOR = 1.1;
+export const RELEASE_FACTOR = 1.1;
 
 export interface DiskWatchDeps {
   /** Bytes that hookd may still write where its data is. */

@@ -40,6 +40,8 @@ export function engineStats(sources: StatsSources): EngineStats {
       hookd_deliveries_pruned_total: counters.pruned,
       hookd_deliveries_archived_total: counters.archived,
       ...labelled("hookd_backups_total", "result", counters.backups),
+      ...labelled("hookd_operational_events_total", "event", counters.operational),
+      hookd_operational_events_dropped_total: counters.operationalDropped,
     },
     gauges: {
       hookd_queue_depth: schedule.backlog + sources.flights,

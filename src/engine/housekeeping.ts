@@ -5,7 +5,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { Timers } from "../lib/timers.ts";
 import type { Store } from "../store/port.ts";
 import type { CarefulClock } from "./careful-clock.ts";
-import { addTo, type Counters } from "./counters.ts";
+import type { Counters } from "./counters.ts";
 import type { DiskWatch } from "./disk-watch.ts";
 import type { Lane } from "./lane.ts";
 import type { LaneChanges } from "./lane-changes.ts";
@@ -146,7 +146,7 @@ export class Housekeeping {
     );
     await this.#breathe();
     const died = change?.died ?? 0;
-    addTo(counters.deaths, "expired", died);
+    counters.died({ webhookId: lane.webhookId, reason: "expired", count: died, delivery: null });
     if (died === 0) lane.sweepAt = now + config.delivery.ageMaxMs * SWEEP_AGE_SHARE;
   }
 

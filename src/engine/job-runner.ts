@@ -5,7 +5,8 @@ import { Problem } from "../domain/problem.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Timers } from "../lib/timers.ts";
 import type { JobStep, Store } from "../store/port.ts";
-import { addTo, type Counters } from "./counters.ts";
+import type { Counters } from "./counters.ts";
+import type { Death } from "./death.ts";
 import type { LaneChanges } from "./lane-changes.ts";
 
 export interface JobRunnerDeps {
@@ -106,10 +107,10 @@ export class JobRunner {
     if (lanes.waitingCount > READY_MAX && begunMono - heldSinceMono < READY_WAIT_MAX_MS) {
       return { ...waiting, heldSinceMono, fromMono: begunMono + PAUSE_MS };
     }
-    const refused: DeadReason[] = [];
+    const deaths: Death[] = [];
     const refusal = (webhookId: WebhookId): DeadReason | null => {
       const reason = lanes.refusalOf(webhookId);
-      if (reason !== null) refused.push(reason);
+      if (reason !== null) deaths.push({ webhookId, reason, count: 1, delivery: null });
       return reason;
     };
     let step: JobStep;
@@ -124,10 +125,12 @@ export class JobRunner {
       if (error instanceof Problem) return later;
       throw error;
     }
-    for (const reason of refused) addTo(counters.deaths, reason);
     if (step.job.spec.kind === "end") {
-      for (const { died } of step.changes) addTo(counters.deaths, "disabled", died);
+      for (const { webhookId, died } of step.changes) {
+        deaths.push({ webhookId, reason: "disabled", count: died, delivery: null });
+      }
     }
+    for (const death of deaths) counters.died(death);
     if (step.job.status !== "running") return null;
     const touched = step.changes.map((change) => change.webhookId);
     const endedMono = clock.mono();

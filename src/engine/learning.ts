@@ -17,6 +17,8 @@ export interface LearningDeps {
   readonly random: () => number;
   /** A receiver answered 410, or has done nothing but fail for `breaker.disable_after`. */
   readonly onBroken: (lane: Lane, reason: "gone" | "failing") => void;
+  /** The first success since its breaker opened. */
+  readonly onRecovered: (lane: Lane, openedAt: number) => void;
   /** What must outlive a restart is not what the store has. */
   readonly onStateChanged: (lane: Lane) => void;
 }
@@ -59,8 +61,9 @@ export class Learning {
   }
 
   #judge(lane: Lane, flight: Flight, outcome: Outcome, now: number, nowMono: number): void {
-    const { config, schedule, careful, onBroken, onStateChanged } = this.#deps;
+    const { config, schedule, careful, onBroken, onRecovered, onStateChanged } = this.#deps;
     const { attempt } = outcome;
+    const { openedAt } = lane.breaker;
     const transition = this.#recordInBreaker(lane, flight, outcome, now);
     schedule.changeRamp(lane, () => {
       if (transition === "closed") rampRecover(lane.ramp, nowMono);
@@ -73,6 +76,7 @@ export class Learning {
     if (outcome.retryAfterMs !== null) {
       lane.holdUntil = Math.max(lane.holdUntil, now + Math.min(outcome.retryAfterMs, HOLD_MAX_MS));
     }
+    if (openedAt !== null && lane.breaker.openedAt === null) onRecovered(lane, openedAt);
     if (attempt.verdict === "gone") onBroken(lane, "gone");
     const { failingSince } = lane.breaker;
     if (failingSince !== null && careful.now() - failingSince > config.breaker.disableAfterMs) {

@@ -9,7 +9,8 @@ import type { CommitBatch, Committed, NewDelivery, Store } from "../store/port.t
 import { Arrivals, type Group, type PublishOutcome } from "./arrivals.ts";
 import type { CarefulClock } from "./careful-clock.ts";
 import { CommitPace } from "./commit-pace.ts";
-import { addTo, type Counters } from "./counters.ts";
+import type { Counters } from "./counters.ts";
+import { deathAtArrival } from "./death.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import type { Flights } from "./flights.ts";
 import { type Entry, Intake, resultOf } from "./intake.ts";
@@ -45,6 +46,8 @@ export interface PipelineHooks {
   onSettled(attempts: readonly SettledAttempt[]): void;
   /** A receiver answered 410, or has done nothing but fail for `breaker.disable_after`. */
   onBroken(lane: Lane, reason: "gone" | "failing"): void;
+  /** The first success since its breaker opened. */
+  onRecovered(lane: Lane, openedAt: number): void;
   /** An error that is no `Problem`: the thread must end, nothing more may be acknowledged. */
   onFatal(error: unknown): void;
 }
@@ -99,6 +102,7 @@ export class Pipeline {
     const learning = new Learning({
       ...deps,
       onBroken: deps.hooks.onBroken,
+      onRecovered: deps.hooks.onRecovered,
       onStateChanged: (lane) => this.storeLaneState(lane),
     });
     this.#settling = new Settling({ ...deps, learning });
@@ -426,7 +430,7 @@ export class Pipeline {
     counters.acceptedDeliveries += entry.event.targets.length;
     entry.event.targets.forEach((target, index) => {
       const lane = entry.lanes[index];
-      if (target.reason !== null) addTo(counters.deaths, target.reason);
+      if (target.reason !== null) counters.died(deathAtArrival(entry.event, target, target.reason));
       if (!lane || target.token === 0) return;
       counters.handedOff += 1;
       this.#handOff(entry, target, lane);

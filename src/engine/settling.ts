@@ -3,7 +3,8 @@ import type { DeadReason } from "../domain/delivery.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Outcome } from "../sender/port.ts";
 import type { Settlement } from "../store/port.ts";
-import { addTo, type Counters } from "./counters.ts";
+import type { Counters } from "./counters.ts";
+import { deathInFlight } from "./death.ts";
 import type { Flight, Flights } from "./flights.ts";
 import { isOn } from "./lane.ts";
 import type { Learning } from "./learning.ts";
@@ -101,7 +102,7 @@ export class Settling {
       if (stale.includes(index)) {
         counters.staleOutcomes += 1;
       } else {
-        if (settlement.reason !== null) addTo(counters.deaths, settlement.reason);
+        if (settlement.reason !== null) counters.died(deathInFlight(flight, settlement, settlement.reason));
         if (settlement.status === "success") counters.delivered += 1;
         if (outcome) {
           learning.learn(flight, outcome, now, nowMono);

@@ -12,8 +12,8 @@ export interface WebhookControlDeps {
   readonly clock: Clock;
   readonly nextSeq: () => number;
   readonly webhooks: WebhookCache;
-  /** The change is durable. */
-  readonly onChanged: (webhook: Webhook) => void;
+  /** The change is durable. `before`: null for a new one. */
+  readonly onChanged: (webhook: Webhook, before: Webhook | null) => void;
   readonly startJob: (spec: JobSpec) => Promise<Job>;
 }
 
@@ -50,7 +50,7 @@ export class WebhookControl {
     };
     const inserted = await store.insertWebhook(webhook);
     if (!inserted) throw await this.#exists(fields.userId, fields.eventId);
-    onChanged(inserted);
+    onChanged(inserted, null);
     return inserted;
   }
 
@@ -113,7 +113,7 @@ export class WebhookControl {
       if (!changed) return { before, after: before };
       const after = { ...changed, updatedAt: clock.now(), version: before.version + 1 };
       if (await store.updateWebhook(after)) {
-        onChanged(after);
+        onChanged(after, before);
         return { before, after };
       }
       const holder = await store.findWebhook(after.userId, after.eventId);

@@ -1,4 +1,5 @@
 import { ATTEMPT_ERRORS, DEAD_REASONS, VERDICTS } from "../domain/delivery.ts";
+import { OPERATIONAL_EVENTS } from "../domain/operational-event.ts";
 import { REFUSALS } from "../domain/problem.ts";
 
 /**
@@ -74,6 +75,12 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   }),
   hookd_backup_running: gauge("1 while a backup is being made."),
   hookd_backup_step_ms: histogram("Duration of a backup's steps, in which nothing is stored or sent, ms."),
+  hookd_operational_events_total: counter("hookd's own events, stored for an operator's webhook, by event.", {
+    event: OPERATIONAL_EVENTS,
+  }),
+  hookd_operational_events_dropped_total: counter(
+    "hookd's own events given up: 1,000 were waiting to be stored. Deaths are never: their counts wait.",
+  ),
   hookd_config_reloads_total: counter("Times the configuration was read again (SIGHUP), by result.", {
     result: ["ok", "failed"],
   }),
