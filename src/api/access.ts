@@ -3,6 +3,7 @@ import type { Delivery } from "../domain/delivery.ts";
 import { type DeliveryId, type JobId, parseId, type WebhookId } from "../domain/ids.ts";
 import type { Job } from "../domain/job.ts";
 import type { ApiKey } from "../domain/key.ts";
+import { isReservedEventId, OPERATOR_USER } from "../domain/names.ts";
 import { Problem } from "../domain/problem.ts";
 import type { Webhook } from "../domain/webhook.ts";
 import type { ApiContext } from "./context.ts";
@@ -25,6 +26,45 @@ export function userForWrite(key: ApiKey, given: string | null | undefined): str
   throw new Problem("forbidden", `the API key belongs to the user ${key.userId}, not to ${given}`, {
     details: { field: "user_id" },
   });
+}
+
+/**
+ * Whose a webhook for this event, or pattern, is to be. hookd's own events are of all users, so they go to the operator
+ * alone: an admin key registers for them, and those webhooks belong to a user that no key can have.
+ */
+export function ownerForWebhook(key: ApiKey, eventId: string, given: string | undefined): string {
+  if (!isReservedEventId(eventId)) {
+    if (given !== OPERATOR_USER) return userForWrite(key, given);
+    throw new Problem("invalid_field", `user_id ${OPERATOR_USER} is for hookd's own events (hookd.*) alone`, {
+      details: { field: "user_id" },
+    });
+  }
+  if (key.userId !== null) throw notForUsers();
+  if (given === undefined || given === OPERATOR_USER) return OPERATOR_USER;
+  throw new Problem(
+    "invalid_field",
+    `user_id must be left out: webhooks for hookd's own events (hookd.*) belong to the operator, not to ${given}`,
+    { details: { field: "user_id" } },
+  );
+}
+
+/** A webhook does not become the operator's, nor another's, by being changed. */
+export function checkEventChange(key: ApiKey, webhook: Webhook, eventId: string | undefined): void {
+  if (eventId === undefined || isReservedEventId(eventId) === (webhook.userId === OPERATOR_USER)) return;
+  if (key.userId !== null) throw notForUsers();
+  throw new Problem(
+    "invalid_field",
+    "event_id cannot be changed between hookd's own events (hookd.*) and others: register another webhook",
+    { details: { field: "event_id" } },
+  );
+}
+
+function notForUsers(): Problem {
+  return new Problem(
+    "forbidden",
+    "hookd's own events (hookd.*) are for the operator: registering for them takes an admin key",
+    { details: { field: "event_id" } },
+  );
 }
 
 /** The user whose objects are listed; undefined: everyone's. */

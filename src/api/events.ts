@@ -22,7 +22,7 @@ export function eventRoutes(api: Api, context: ApiContext): void {
     },
     schema: {
       params: Type.Object({ event_uid: Type.String({ description: "The event's uid." }) }, schemas.closed),
-      querystring: Type.Object({ user_id: Type.Optional(schemas.UserIdOrAll) }, schemas.closed),
+      querystring: Type.Object({ user_id: Type.Optional(schemas.EventOwnerId) }, schemas.closed),
       response: { 200: schemas.Event },
     },
     async handler(request, reply) {

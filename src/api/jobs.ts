@@ -21,7 +21,10 @@ export function jobRoutes(api: Api, context: ApiContext): void {
       problems: ["not_found", "invalid_cursor"],
     },
     schema: {
-      querystring: Type.Object({ user_id: Type.Optional(schemas.UserId), ...schemas.paging }, schemas.closed),
+      querystring: Type.Object(
+        { user_id: Type.Optional(schemas.OwnerId), ...schemas.paging },
+        schemas.closed,
+      ),
       response: { 200: schemas.JobList },
     },
     handler(request) {

@@ -1,5 +1,6 @@
 import type { RouteOptions } from "fastify";
 import { PROBLEMS, type ProblemCode } from "../domain/problem.ts";
+import { OPERATIONAL_SCHEMAS } from "./operational-schemas.ts";
 import * as schemas from "./schemas.ts";
 
 /**
@@ -40,6 +41,7 @@ export function openApiDocument(routes: readonly SeenRoute[], version: string): 
     paths[path] ??= {};
     Object.assign(paths[path], { [String(route.method).toLowerCase()]: operation(route, components) });
   }
+  const webhooks = operationalWebhooks(components);
   const schemaNames = Object.keys(components).sort();
   return {
     openapi: "3.1.0",
@@ -54,6 +56,7 @@ export function openApiDocument(routes: readonly SeenRoute[], version: string): 
     security: [{ apiKey: [] }],
     tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
     paths,
+    webhooks,
     components: {
       schemas: Object.fromEntries(schemaNames.map((name) => [name, components[name]])),
       securitySchemes: {
@@ -86,6 +89,25 @@ function operation({ method, schema, config }: SeenRoute, components: Json): Jso
       ...refusals(config, method !== "GET", components),
     },
   };
+}
+
+/** What hookd itself sends, to webhooks that an admin key has registered for `hookd.*`. */
+function operationalWebhooks(components: Json): Json {
+  return Object.fromEntries(
+    Object.entries(OPERATIONAL_SCHEMAS).map(([eventId, { operationId, summary, schema }]) => {
+      const content = { "application/json": { schema: hoisted(schema, components) } };
+      const operation = {
+        operationId,
+        summary,
+        description: `Sent to the webhook that an admin key has registered for \`${eventId}\` or \`hookd.*\`.`,
+        tags: ["operation"],
+        security: [],
+        requestBody: { required: true, content },
+        responses: { "2XX": { description: "Taken." }, 410: { description: "Switches the webhook off." } },
+      };
+      return [eventId, { post: operation }];
+    }),
+  );
 }
 
 function needs(scope: string | undefined): string {

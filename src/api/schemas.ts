@@ -28,7 +28,9 @@ export function mapOf(value: Record<string, unknown>, options: Record<string, un
 }
 
 const NAME = "^[A-Za-z0-9_-]{1,64}$";
+const NAME_OR_OPERATOR = "^([A-Za-z0-9_-]{1,64}|hookd\\.operator)$";
 const NAME_OR_ALL = "^(\\*|[A-Za-z0-9_-]{1,64})$";
+const NAME_OR_ANY = "^(\\*|[A-Za-z0-9_-]{1,64}|hookd\\.operator)$";
 const EVENT_NAME = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$";
 const EVENT_PATTERN = "^(\\*|[A-Za-z0-9][A-Za-z0-9_.-]{0,127}(\\.\\*)?)$";
 const BACKUP_NAME = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$";
@@ -37,7 +39,9 @@ const GROUPS = "^(webhook|reason|event|user)(,(webhook|reason|event|user))*$";
 /** What each pattern asks for, in words: an error that shows a regular expression helps few. */
 export const PATTERN_WORDS: Readonly<Record<string, string>> = {
   [NAME]: "must be 1-64 letters, digits, _ or -",
+  [NAME_OR_OPERATOR]: "must be 1-64 letters, digits, _ or -, or hookd.operator",
   [NAME_OR_ALL]: "must be 1-64 letters, digits, _ or -, or * for everyone",
+  [NAME_OR_ANY]: "must be 1-64 letters, digits, _ or -, or * for broadcasts, or hookd.operator",
   [EVENT_NAME]: "must be 1-128 letters, digits, _ . or -, the first a letter or digit",
   [EVENT_PATTERN]:
     "must be 1-128 letters, digits, _ . or -, the first a letter or digit; or a pattern like order.* or *",
@@ -45,14 +49,25 @@ export const PATTERN_WORDS: Readonly<Record<string, string>> = {
   [GROUPS]: "must be some of webhook, reason, event, user, with commas",
 };
 
+const TENANT = "The tenant. Left out, it is the API key's user, or `default` for an admin key.";
 export const UserId = Type.String({
   pattern: NAME,
-  description: "The tenant. Left out, it is the API key's user, or `default` for an admin key.",
+  description: TENANT,
+  examples: ["acme"],
+});
+export const OwnerId = Type.String({
+  pattern: NAME_OR_OPERATOR,
+  description: `${TENANT} \`hookd.operator\`: the operator, for hookd's own events.`,
   examples: ["acme"],
 });
 export const UserIdOrAll = Type.String({
   pattern: NAME_OR_ALL,
   description: "The tenant; `*`, by an admin key, is a broadcast to every user.",
+  examples: ["acme"],
+});
+export const EventOwnerId = Type.String({
+  pattern: NAME_OR_ANY,
+  description: `${TENANT} \`hookd.operator\`: hookd's own events. \`*\`: a broadcast.`,
   examples: ["acme"],
 });
 export const EventId = Type.String({
@@ -62,7 +77,7 @@ export const EventId = Type.String({
 });
 export const EventPattern = Type.String({
   pattern: EVENT_PATTERN,
-  description: "An event's name, or a pattern: `order.*`, `*`.",
+  description: "An event's name, or a pattern: `order.*`, `*`. `hookd.*` takes an admin key.",
   examples: ["user.created"],
 });
 export const EventUid = Type.String({
@@ -143,7 +158,7 @@ const deliveryFields = {
   id: DeliveryIdText,
   event_uid: EventUid,
   event_id: EventId,
-  user_id: UserId,
+  user_id: OwnerId,
   webhook_id: WebhookIdText,
   status: oneOf(STATUSES),
   reason: orNull(DEAD_REASONS),
@@ -230,7 +245,7 @@ export const deliveryFilter = {
   status: Type.Optional(StatusFilter),
   webhook_id: Type.Optional(WebhookIdText),
   event_id: Type.Optional(EventId),
-  user_id: Type.Optional(UserId),
+  user_id: Type.Optional(OwnerId),
   reason: Type.Optional(Reason),
   since: Type.Optional(TimeOrAge),
   until: Type.Optional(TimeOrAge),
@@ -260,7 +275,7 @@ export const DlqGroup = Type.Object(
     event_id: Type.Optional(
       Type.String({ ...EventPattern, description: "What the webhook is registered for: may be a pattern." }),
     ),
-    user_id: Type.Optional(UserId),
+    user_id: Type.Optional(OwnerId),
     count: Type.Integer(),
   },
   { ...closed, title: "DlqGroup" },
@@ -404,7 +419,7 @@ export const StreamQuery = Type.Object(
     status: Type.Optional(StatusFilter),
     webhook_id: Type.Optional(WebhookIdText),
     event_id: Type.Optional(EventId),
-    user_id: Type.Optional(UserId),
+    user_id: Type.Optional(OwnerId),
     rows_per_second: Type.Optional(
       Type.Integer({
         minimum: 1,

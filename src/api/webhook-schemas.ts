@@ -6,11 +6,11 @@ import {
   listOf,
   mapOf,
   nullable,
+  OwnerId,
   oneOf,
   orNull,
   RATE_MIN,
   Time,
-  UserId,
   WebhookIdText,
 } from "./schemas.ts";
 
@@ -97,7 +97,7 @@ export const WebhookCreate = Type.Object(
   {
     event_id: EventPattern,
     callback_url: CallbackUrl,
-    user_id: Type.Optional(UserId),
+    user_id: Type.Optional(OwnerId),
     secret: Type.Optional(Secret),
     headers: Type.Optional(Headers),
     description: Type.Optional(nullable(Description)),
@@ -161,7 +161,7 @@ const Live = Type.Object(
 export const Webhook = Type.Object(
   {
     id: WebhookIdText,
-    user_id: UserId,
+    user_id: OwnerId,
     event_id: EventPattern,
     callback_url: Type.String(),
     description: nullable(Type.String()),

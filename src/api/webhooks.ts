@@ -1,7 +1,7 @@
 import { Type } from "typebox";
 import type { Webhook } from "../domain/webhook.ts";
 import type { WebhookFields } from "../engine/port.ts";
-import { keyOf, seenWebhook, userForRead, userForWrite } from "./access.ts";
+import { checkEventChange, keyOf, ownerForWebhook, seenWebhook, userForRead } from "./access.ts";
 import type { Api, ApiContext } from "./context.ts";
 import { answerPage } from "./lists.ts";
 import * as schemas from "./schemas.ts";
@@ -36,7 +36,7 @@ function createRoute(api: Api, context: ApiContext): void {
     schema: { body: webhookSchemas.WebhookCreate, response: { 201: webhookSchemas.Webhook } },
     async handler(request, reply) {
       const { body } = request;
-      const userId = userForWrite(keyOf(request), body.user_id);
+      const userId = ownerForWebhook(keyOf(request), body.event_id, body.user_id);
       const secret = secretOf(context, body.secret);
       const headers = headersOf(body.headers ?? {}, []);
       const parts = { secrets: [{ secret, expiresAt: null }], headers };
@@ -75,7 +75,7 @@ function putRoute(api: Api, context: ApiContext): void {
     },
     async handler(request, reply) {
       const { body } = request;
-      const userId = userForWrite(keyOf(request), body.user_id);
+      const userId = ownerForWebhook(keyOf(request), body.event_id, body.user_id);
       // Checked before the look-up, so that bad input costs none.
       const plain = plainFields(context, body);
       if (body.secret !== undefined) secretOf(context, body.secret);
@@ -119,7 +119,7 @@ function listRoute(api: Api, context: ApiContext): void {
       querystring: Type.Object(
         {
           event_id: Type.Optional(schemas.EventPattern),
-          user_id: Type.Optional(schemas.UserId),
+          user_id: Type.Optional(schemas.OwnerId),
           is_active: Type.Optional(Type.Boolean()),
           ...schemas.paging,
         },
@@ -180,8 +180,10 @@ function changeRoute(api: Api, context: ApiContext): void {
     schema: { params, body: webhookSchemas.WebhookChange, response: { 200: webhookSchemas.Webhook } },
     async handler(request) {
       const { headers: given } = request.body;
+      const key = keyOf(request);
       const changes = plainChanges(context, request.body);
-      const webhook = await changeWebhook(context, keyOf(request), request.params.id, (before) => {
+      const webhook = await changeWebhook(context, key, request.params.id, (before) => {
+        checkEventChange(key, before, request.body.event_id);
         if (given === undefined) return changes;
         const parts = partsOf(context, before);
         return {
