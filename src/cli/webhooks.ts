@@ -56,9 +56,13 @@ export function addWebhookCommands(program: Command): void {
       "hookd webhooks add --event user.created --url https://example.com/hooks",
       "hookd webhooks add --event 'order.*' --url https://example.com/orders --user acme --retry 1s,2s",
       "hookd webhooks add --event invoice.paid --url https://example.com/ --retry base=1m,factor=2,max=1h,attempts=8",
+      "hookd webhooks add --event 'hookd.*' --url https://example.com/ops",
     ])
       .alias("create")
-      .requiredOption("--event <event>", "event, or a pattern: order.*, *")
+      .requiredOption(
+        "--event <event>",
+        "event, or a pattern: order.*, *; hookd.* for hookd's own, to its operator",
+      )
       .requiredOption("--url <url>", "where its events go")
       .option("--user <user>", "whose webhook; default: the key's user")
       .option("--secret <secret>", "whsec_...; default: hookd makes one")

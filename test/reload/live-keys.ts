@@ -8,6 +8,7 @@ import type { KeyName } from "../../src/config/keys.ts";
 import { startDnsServer } from "../support/dns-server.ts";
 import { type Answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { until } from "../support/world.ts";
+import { EVENT_KEYS } from "./event-keys.ts";
 import type { ReloadWorld, Settings } from "./world.ts";
 
 /** What a live key does: seen with `before` in force, and then otherwise with `after`, in the same daemon. */
@@ -275,6 +276,7 @@ export const LIVE: { readonly [K in KeyName]?: Case } = {
       return async () => expect(await fanOut()).toMatch(/^job_/);
     },
   },
+  ...EVENT_KEYS,
   "retention.success": {
     before: "3650d",
     after: "1m",
