@@ -39,9 +39,9 @@ const GROUPS = "^(webhook|reason|event|user)(,(webhook|reason|event|user))*$";
 /** What each pattern asks for, in words: an error that shows a regular expression helps few. */
 export const PATTERN_WORDS: Readonly<Record<string, string>> = {
   [NAME]: "must be 1-64 letters, digits, _ or -",
-  [NAME_OR_OPERATOR]: "must be 1-64 letters, digits, _ or -, or hookd.operator",
+  [NAME_OR_OPERATOR]: "must be 1-64 letters, digits, _ or -",
   [NAME_OR_ALL]: "must be 1-64 letters, digits, _ or -, or * for everyone",
-  [NAME_OR_ANY]: "must be 1-64 letters, digits, _ or -, or * for broadcasts, or hookd.operator",
+  [NAME_OR_ANY]: "must be 1-64 letters, digits, _ or -, or * for broadcasts",
   [EVENT_NAME]: "must be 1-128 letters, digits, _ . or -, the first a letter or digit",
   [EVENT_PATTERN]:
     "must be 1-128 letters, digits, _ . or -, the first a letter or digit; or a pattern like order.* or *",

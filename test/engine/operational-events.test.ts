@@ -105,16 +105,20 @@ test("the first success after a breaker was open for long is told, and one after
   expect(Date.parse(events()[0]!.data.broken_since)).toBeLessThan(world.time.now() - 3 * MINUTE);
 });
 
-test("that a breaker opened is known after a crash, and its recovery is told", async () => {
+test("that a breaker opened is known after a crash, also once a final answer closed it: its recovery is told", async () => {
   const world = await setup({ config: QUICK });
   const { webhook: own } = await operator(world, "hookd.webhook.recovered");
   const retry = { kind: "list", delaysMs: Array(90).fill(5_000) } as const;
   const broken = await world.webhook({ retry }, { status: 500 });
   await world.publish(broken, 3);
-  await world.advance(10 * MINUTE);
+  await world.advance(4 * MINUTE);
+  world.receivers.set(broken.id, { status: 404 });
+  await world.advance(2 * MINUTE);
+  expect(await world.live(broken.id)).toMatchObject({ breaker: "closed" });
   world.crash();
   await world.restart();
   world.receivers.set(broken.id, {});
+  await world.publishOne(broken);
   await world.advance(MINUTE);
   expect(eventsOf(world, own)).toHaveLength(1);
 });
@@ -208,6 +212,9 @@ test("deaths that were counted and not told when hookd stopped are told by the n
   await world.restart();
   await world.advance(5 * MINUTE);
   expect(sumOfCounts(eventsOf(world, own))).toBe(24);
+  await world.restart();
+  await world.advance(5 * MINUTE);
+  expect(sumOfCounts(eventsOf(world, own))).toBe(24);
 });
 
 test("while the store takes nothing nothing is lost of what is to be told", async () => {
@@ -218,9 +225,13 @@ test("while the store takes nothing nothing is lost of what is to be told", asyn
   await world.advance(10);
   const full = new Problem("disk_full", "planted");
   world.tap.fault = (method) => (method === "commit" || method === "putSetting" ? full : null);
+  const switched = await world.webhook();
+  await world.call(world.director.updateWebhook(switched.id, { isActive: false }));
   await world.advance(10 * SECOND);
   expect(events()).toEqual([]);
   world.tap.fault = () => null;
   await world.advance(2 * MINUTE);
   expect(sumOfCounts(events())).toBe(3);
+  const disabled = events().filter(({ type }) => type === "hookd.webhook.disabled");
+  expect(disabled).toMatchObject([{ data: { reason: "user", webhook: { id: idOf(world, switched.id) } } }]);
 });

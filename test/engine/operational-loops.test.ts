@@ -57,6 +57,20 @@ for (const [name, behaviour] of [
   });
 }
 
+test("an operator's webhook that recovers is not told of", async () => {
+  const world = await setup({ config: { ...QUICK, "retry.schedule": Array(50).fill("1s") } });
+  const { webhook, events } = await operator(world, "hookd.*", { status: 500 });
+  for (let index = 0; index < 5; index += 1) {
+    await world.publishOne(await world.webhook({}, { status: 404 }));
+    await world.advance(2 * SECOND);
+  }
+  expect(await world.live(webhook.id)).toMatchObject({ breaker: "open" });
+  world.receivers.set(webhook.id, {});
+  await world.advance(10 * MINUTE);
+  expect(await world.live(webhook.id)).toMatchObject({ breaker: "closed", backlog: 0 });
+  expect(new Set(events().map(({ type }) => type))).toEqual(new Set(["hookd.delivery.dead"]));
+});
+
 test("events that an operator's webhook is late with do not count as a queue that is behind", async () => {
   const world = await setup({ config: QUICK });
   const { events } = await operator(world, "hookd.*", { afterMs: 10_000 });

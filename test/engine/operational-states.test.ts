@@ -118,6 +118,35 @@ test("deliveries that wait for their own slow receiver are told apart", async ()
   ]);
 });
 
+test("a wait that gets shorter, and longer again, is no second time behind", async () => {
+  const world = await setup({ config: { ...NO_JITTER, "events.behind_after": "45s" } });
+  const { events } = await operator(world, "hookd.queue.behind");
+  const slow = await world.webhook({ concurrencyMax: 1 }, { afterMs: 29_000 });
+  await world.publish(slow, 3);
+  await world.advance(30 * SECOND);
+  await world.publish(slow, 1);
+  await world.advance(10 * MINUTE);
+  expect(events().map(({ data }) => data.is_behind)).toEqual([true, false]);
+});
+
+test("what waits behind the probes of an open breaker is not behind, though a probe hangs", async () => {
+  const world = await setup({
+    config: {
+      ...NO_JITTER,
+      "events.behind_after": "3s",
+      "breaker.consecutive": 2,
+      "breaker.probe": "10s",
+      "breaker.probe_max": "10s",
+    },
+  });
+  const { events } = await operator(world, "hookd.queue.behind");
+  const hanging = await world.webhook({}, HANGS);
+  await world.publish(hanging, 30);
+  await world.advance(20 * MINUTE);
+  // Until it was known to hang, its deliveries waited for it.
+  expect(events().map(({ data }) => data.is_behind)).toEqual([true, false]);
+});
+
 test("lanes that are held back are not behind, however long, nor at once when they go on", async () => {
   const world = await setup({
     config: { ...NO_JITTER, "breaker.consecutive": 2, "retry.schedule": ["1m", "1m"] },
