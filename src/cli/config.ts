@@ -37,8 +37,9 @@ export function addConfigCommands(program: Command): void {
 }
 
 async function check(call: Call<[], ConfigOptions>): Promise<void> {
+  const { shownConfig } = await import("../config/secrets.ts");
   const { config } = await resolved(call);
-  if (call.options.json === true) call.terminal.json(JSON.stringify(config));
+  if (call.options.json === true) call.terminal.json(JSON.stringify(shownConfig(config)));
   else call.terminal.line("The configuration is good.", "green");
 }
 

@@ -74,6 +74,15 @@ export interface Config {
     /** Absolute; null: what is old is deleted without being kept. */
     readonly archiveDir: string | null;
   };
+  readonly trace: {
+    /** Where spans are posted, in full; null: nothing is traced. */
+    readonly endpoint: string | null;
+    /** Sent with them: may be credentials. */
+    readonly headers: Readonly<Record<string, string>>;
+    /** 0 to 1. */
+    readonly sample: number;
+    readonly propagate: boolean;
+  };
   /** Absolute. */
   readonly backup: { readonly dir: string };
   readonly cache: { readonly ttlMs: number; readonly entries: number };

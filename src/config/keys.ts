@@ -17,6 +17,7 @@ import {
   retrySchedule,
   size,
 } from "./kinds.ts";
+import { collectorEndpoint, requestHeaders } from "./trace-kinds.ts";
 
 /** One key of the configuration: what its value may be, its default as YAML writes it, and why it is that. */
 export interface Key<T> {
@@ -327,6 +328,31 @@ export const KEYS = {
     number("0.01", 0, 1),
     0.01,
     "Share of successful attempts that are logged; failures always are.",
+    "live",
+  ),
+
+  "trace.endpoint": key(
+    collectorEndpoint("http://127.0.0.1:4318"),
+    null,
+    "OpenTelemetry collector that takes spans by OTLP over HTTP: its address, or the full URL (.../v1/traces). null: no traces.",
+    "restart",
+  ),
+  "trace.headers": key(
+    requestHeaders("x-api-key=KEY"),
+    {},
+    "Sent to the collector with each batch, for its API key: {x-api-key: KEY}. Never shown.",
+    "restart",
+  ),
+  "trace.sample": key(
+    number("0.001", 0, 1),
+    0.001,
+    "Share of the publish requests without a `traceparent` that are traced. A publisher that sends one decides itself.",
+    "live",
+  ),
+  "trace.propagate": key(
+    boolean(),
+    false,
+    "Whether a traced attempt's request has a `traceparent`, so that the receiver goes on with the trace.",
     "live",
   ),
 } as const satisfies Record<string, Key<unknown>>;

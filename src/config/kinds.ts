@@ -11,6 +11,8 @@ export interface Kind<T> {
   /** The bounds, or the choices, for the example file; empty where its value says it all. */
   readonly range: string;
   readonly example: string;
+  /** Its values are never shown (secrets.ts). */
+  readonly isSecret?: boolean;
   /** The value of what YAML gave (or `fromText`); undefined where it is not of this kind. */
   parse(raw: unknown): T | undefined;
   /** An environment variable's text in the form that YAML would have given. */

@@ -6,6 +6,7 @@ import type { Config } from "./config.ts";
 import type { Environment } from "./environment.ts";
 import { environmentName, KEY_NAMES, KEYS, type Key, type KeyName, type Values } from "./keys.ts";
 import { isLoopbackHost } from "./kinds.ts";
+import { isSecret, shown } from "./secrets.ts";
 
 /** A configuration that cannot be used. The message has a line per fault and says where each is. */
 export class ConfigError extends Error {
@@ -31,6 +32,7 @@ export type Origin = "default" | "file" | "environment" | "flag";
 /** A key with the value it has, as YAML writes it. */
 export interface Setting {
   readonly name: KeyName;
+  /** `***` for a secret: settings are for showing. */
   readonly raw: unknown;
   readonly origin: Origin;
 }
@@ -74,7 +76,8 @@ export function resolveConfig(source: ConfigSource): Resolved {
     const { kind }: Key<unknown> = KEYS[name];
     values[name] = kind.parse(raw);
     if (values[name] !== undefined) continue;
-    faults.push(`${where}: ${name}: ${quote(raw)} is not ${kind.expects}; for example: ${kind.example}`);
+    const what = isSecret(name) ? "its value" : quote(raw);
+    faults.push(`${where}: ${name}: ${what} is not ${kind.expects}; for example: ${kind.example}`);
   }
   if (faults.length > 0) throw new ConfigError(faults);
   const config = configOf(values as Values, source.flags?.dev === true);
@@ -83,7 +86,11 @@ export function resolveConfig(source: ConfigSource): Resolved {
   return {
     config,
     values: values as Values,
-    settings: [...settings.values()].map(({ name, raw, origin }) => ({ name, raw, origin })),
+    settings: [...settings.values()].map(({ name, raw, origin }) => ({
+      name,
+      raw: shown(name, raw),
+      origin,
+    })),
   };
 }
 
@@ -151,6 +158,12 @@ export function configOf(values: Values, dev: boolean): Config {
     cache: { ttlMs: values["cache.ttl"], entries: values["cache.entries"] },
     security: { masterKeyFile: values["security.master_key_file"] },
     log: { level: values["log.level"], sampleSuccess: values["log.sample_success"] },
+    trace: {
+      endpoint: values["trace.endpoint"],
+      headers: values["trace.headers"],
+      sample: values["trace.sample"],
+      propagate: values["trace.propagate"],
+    },
   };
 }
 
