@@ -77,6 +77,7 @@ async function commit(): Promise<void> {
       payload: PAYLOAD,
       targets: [{ id: seq as DeliveryId, webhookId, userId: "user", token: 0, reason: null }],
       expansion: null,
+      trace: null,
     };
   });
   await store.commit({ now, appends, settlements: [], laneStates: [] });

@@ -109,6 +109,7 @@ async function publish(): Promise<void> {
           contentType: "application/json",
           payload,
           targets: [webhooks[number] ?? (0 as WebhookId)],
+          trace: null,
         };
       }),
     );

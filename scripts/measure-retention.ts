@@ -142,6 +142,7 @@ async function publish(dueAt: number): Promise<void> {
         contentType: "application/json",
         payload: payloads[(from + index) % payloads.length] ?? new Uint8Array(0),
         targets: [webhooks[number] ?? (0 as WebhookId)],
+        trace: null,
       };
     }),
   );

@@ -215,6 +215,7 @@ function orderFor(index: number) {
     eventId: "user.created",
     contentType: "application/json",
     payload: PAYLOAD,
+    traceparent: null,
   };
 }
 

@@ -6,6 +6,8 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MessageChannel, type Worker } from "node:worker_threads";
 import type { Logger } from "pino";
+import { type AcceptTracing, createAcceptTracing } from "./api/accept-tracing.ts";
+import type { ApiDeps } from "./api/context.ts";
 import { type ApiCounters, createApiCounters } from "./api/counters.ts";
 import { hashKey, makeKey } from "./api/key-text.ts";
 import { createApi, type HookdApi } from "./api/server.ts";
@@ -16,12 +18,15 @@ import { type AddressPolicy, compileAddressPolicy } from "./domain/address.ts";
 import { SCOPES } from "./domain/key.ts";
 import { REFUSALS } from "./domain/problem.ts";
 import { createSealer } from "./domain/seal.ts";
+import type { Span } from "./domain/span.ts";
 import type { Engine, Pause } from "./engine/port.ts";
 import { systemClock } from "./lib/clock.ts";
 import { startThread } from "./lib/thread.ts";
+import { systemTimers } from "./lib/timers.ts";
 import { loadMasterKey, syncDirectory, writePrivate } from "./master-key.ts";
 import { createLog } from "./observe/log.ts";
 import { renderMetrics } from "./observe/metrics.ts";
+import type { SpanExporter } from "./observe/span-exporter.ts";
 import { ownAddresses } from "./own-addresses.ts";
 import { createReload, type Reload } from "./reload.ts";
 import { createEngineClient } from "./threads/engine-client.ts";
@@ -76,7 +81,13 @@ export async function startDaemon(started: Resolved, options: DaemonOptions): Pr
   const masterKey = loadMasterKey(config);
   const sealer = createSealer(masterKey, randomBytes);
   const failure = Promise.withResolvers<Error>();
-  const threads = startThreads(config, masterKey, sealer.keyId, options, log, failure.resolve);
+  const exporter = await createExporter(config, log);
+  const threads = startThreads(config, masterKey, sealer.keyId, options, log, {
+    onFailed: failure.resolve,
+    onSpans: (spans) => {
+      for (const span of spans) exporter?.add(span);
+    },
+  });
   await threads.ready;
   const { engine } = threads;
   const counters = createApiCounters();
@@ -94,26 +105,18 @@ export async function startDaemon(started: Resolved, options: DaemonOptions): Pr
       threads.configChanged();
     },
   });
-  let api: HookdApi;
-  let address: string;
-  try {
-    api = await createApi({
-      engine,
-      config,
-      clock: systemClock,
-      log: apiLog,
-      sealer,
-      policy: { check: (address) => policy.check(address) },
-      version: VERSION,
-      counters,
-      metrics: metricsOf(engine, counters, threads.restarts, reload),
-    });
-    const { host, port } = await api.listen();
-    address = `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
-  } catch (error) {
-    await threads.stop();
-    throw error;
-  }
+  const { api, address } = await openApi(threads, {
+    engine,
+    config,
+    clock: systemClock,
+    log: apiLog,
+    sealer,
+    policy: { check: (address) => policy.check(address) },
+    version: VERSION,
+    counters,
+    tracing: tracingOf(config, exporter),
+    metrics: metricsOf(engine, counters, threads.restarts, reload, exporter),
+  });
   const adminKeyPath = join(config.dataDir, "admin.key");
   const adminKey = await ensureAdminKey(engine, adminKeyPath);
   log.info({ address, data_dir: config.dataDir }, "hookd is ready");
@@ -132,9 +135,40 @@ export async function startDaemon(started: Resolved, options: DaemonOptions): Pr
       await threads.stop();
       if (!(await Promise.race([isClosed, sleep(CLOSE_MAX_MS)]))) api.server.server.closeAllConnections();
       await isClosed;
+      await exporter?.stop();
       log.info("hookd has stopped");
     },
   };
+}
+
+async function openApi(threads: Threads, deps: ApiDeps): Promise<{ api: HookdApi; address: string }> {
+  try {
+    const api = await createApi(deps);
+    const { host, port } = await api.listen();
+    return { api, address: `http://${host.includes(":") ? `[${host}]` : host}:${port}` };
+  } catch (error) {
+    await threads.stop();
+    throw error;
+  }
+}
+
+/** Null where traces are off: then OpenTelemetry's libraries are not even loaded. */
+async function createExporter({ trace }: Config, log: Logger): Promise<SpanExporter | null> {
+  const { endpoint, headers } = trace;
+  if (endpoint === null) return null;
+  const { createSpanExporter } = await import("./observe/span-exporter.ts");
+  return createSpanExporter({ endpoint, headers, version: VERSION, timers: systemTimers, log });
+}
+
+function tracingOf(config: Config, exporter: SpanExporter | null): AcceptTracing | null {
+  if (exporter === null) return null;
+  return createAcceptTracing({
+    sample: () => config.trace.sample,
+    clock: systemClock,
+    random: Math.random,
+    randomBytes,
+    onSpan: (span) => exporter.add(span),
+  });
 }
 
 interface Threads {
@@ -147,13 +181,19 @@ interface Threads {
   stop(): Promise<void>;
 }
 
+interface ThreadHooks {
+  /** hookd cannot go on. */
+  readonly onFailed: (error: Error) => void;
+  readonly onSpans: (spans: readonly Span[]) => void;
+}
+
 function startThreads(
   config: Config,
   masterKey: Uint8Array,
   keyId: string,
   options: DaemonOptions,
   log: Logger,
-  fail: (error: Error) => void,
+  { onFailed, onSpans }: ThreadHooks,
 ): Threads {
   const senderCount =
     config.delivery.senders === "auto" ? sendersFor(availableParallelism()) : config.delivery.senders;
@@ -178,6 +218,7 @@ function startThreads(
   let restarts = 0;
   director.on("message", (message: FromDirector) => {
     receive(message);
+    if (message.kind === "spans") onSpans(message.spans);
     if (message.kind === "ready") ready.resolve();
     if (message.kind === "failed") {
       isStopping = true;
@@ -190,7 +231,7 @@ function startThreads(
   director.on("error", (error) => {
     log.fatal({ err: error }, "the director failed: hookd ends, and recovers when it is started again");
     ready.reject(error);
-    fail(error instanceof Error ? error : new Error(String(error)));
+    onFailed(error instanceof Error ? error : new Error(String(error)));
   });
   director.on("exit", () => stopped.resolve());
 
@@ -219,7 +260,7 @@ function startThreads(
       recentDeaths.push(now);
       while ((recentDeaths[0] ?? now) < now - RESTART_WINDOW_MS) recentDeaths.shift();
       if (recentDeaths.length > RESTARTS_MAX) {
-        fail(
+        onFailed(
           new Error(
             `${recentDeaths.length} sender threads died within a minute: see the log for their errors`,
           ),
@@ -306,6 +347,7 @@ function metricsOf(
   api: ApiCounters,
   restarts: () => number,
   reload: Reload,
+  exporter: SpanExporter | null,
 ): () => Promise<string> {
   const lag = monitorEventLoopDelay({ resolution: 10 });
   lag.enable();
@@ -314,6 +356,7 @@ function metricsOf(
     const lagSeconds = lag.percentile(99) / 1e9;
     lag.reset();
     const cpu = process.cpuUsage();
+    const spans = exporter?.counts() ?? { sent: 0, refused: 0, dropped: 0 };
     return renderMetrics({
       counters: {
         ...stats.counters,
@@ -327,11 +370,18 @@ function metricsOf(
         hookd_stream_skipped_total: api.streamSkipped,
         hookd_sender_restarts_total: restarts(),
         ...reload.counters(),
+        ...Object.fromEntries(
+          Object.entries(spans).map(([result, count]) => [
+            `hookd_trace_spans_total{result="${result}"}`,
+            count,
+          ]),
+        ),
         hookd_cpu_seconds_total: (cpu.user + cpu.system) / 1e6,
       },
       gauges: {
         ...stats.gauges,
         ...reload.gauges(),
+        hookd_trace_failing: exporter?.isFailing() ? 1 : 0,
         hookd_event_loop_lag_seconds: lagSeconds,
         hookd_stream_clients: api.streamClients,
         hookd_up_seconds: process.uptime(),

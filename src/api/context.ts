@@ -8,6 +8,7 @@ import type { ProblemCode } from "../domain/problem.ts";
 import type { Sealer } from "../domain/seal.ts";
 import type { Engine } from "../engine/port.ts";
 import type { Clock } from "../lib/clock.ts";
+import type { AcceptTracing } from "./accept-tracing.ts";
 import type { Authenticator } from "./auth.ts";
 import type { ApiCounters } from "./counters.ts";
 import type { Cursors } from "./cursors.ts";
@@ -43,6 +44,8 @@ export interface ApiDeps {
   readonly metrics: () => Promise<string>;
   /** For the metrics; made here when not given. */
   readonly counters?: ApiCounters;
+  /** Left out: nothing is traced. */
+  readonly tracing?: AcceptTracing | null;
   /** Unpredictable bytes; default node:crypto. */
   readonly randomBytes?: (count: number) => Uint8Array;
 }
@@ -63,6 +66,8 @@ export interface ApiContext {
   readonly cursors: Cursors;
   readonly render: Renderer;
   readonly counters: ApiCounters;
+  /** Null: nothing is traced. */
+  readonly tracing: AcceptTracing | null;
   readonly stream: StreamHub;
   readonly publishRate: PublishRate;
   /** Changes of one webhook that read it first, one after the other. */

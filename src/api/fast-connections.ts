@@ -156,7 +156,7 @@ class FastConnection {
     for (let at = from; at < chunk.length; ) {
       const end = chunk.indexOf(HEAD_END, at);
       const isHead = end >= 0 && end - at <= HEAD_BYTES_MAX && this.#answers.length < WAITING_MAX;
-      const head = isHead ? readHead(chunk.toString("latin1", at, end + 2)) : null;
+      const head = isHead ? readHead(chunk.toString("latin1", at, end + 2), this.#all.deps.fast.reads) : null;
       const request = head && this.#all.deps.fast.take(head.url, head.headers);
       const bodyAt = end + HEAD_END.length;
       // The full way asks for the key before it reads a body: strangers get no memory for theirs here either.

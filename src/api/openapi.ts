@@ -29,6 +29,13 @@ const HEADERS: Readonly<Record<string, Json>> = {
     description: "Another way to give `event_uid`.",
     schema: { type: "string", pattern: '^("[A-Za-z0-9_-]{1,64}"|[A-Za-z0-9_-]{1,64})$' },
   },
+  traceparent: {
+    name: "traceparent",
+    in: "header",
+    description:
+      "W3C Trace Context: where it is recorded and hookd's traces are on, hookd's spans belong to that trace.",
+    schema: { type: "string" },
+  },
 };
 
 const STATUS_TEXTS: Readonly<Record<string, string>> = { 200: "Done.", 201: "Created.", 202: "Accepted." };

@@ -16,8 +16,10 @@ import {
   hand,
   itemOf,
   targetsOf,
+  traced,
   uidHeader,
 } from "./publishing.ts";
+import { READ_ALWAYS, READ_TRACED } from "./request-head.ts";
 import { refusalOf } from "./system.ts";
 
 /** `POST /v1/publish/{event_id}[?user_id=...]` with nothing in it that needs decoding. */
@@ -35,6 +37,8 @@ export interface FastRequest {
 }
 
 export interface FastPublish {
+  /** Names of the headers that it reads, in lower case. */
+  readonly reads: ReadonlySet<string>;
   /** The POST with this head, or null: it has to go the full way. */
   take(url: string, headers: IncomingHttpHeaders): FastRequest | null;
   /** Whether its key is known to be good now: only then is memory given to a body that is still coming. */
@@ -94,11 +98,13 @@ export function createFastPublish(context: ApiContext, isClosing: () => boolean)
     function publishWith(key: ApiKey): void {
       try {
         checkScope(key, "publish");
-        const item = itemOfRequest(key, request, body);
+        const span = context.tracing === null ? null : context.tracing.begin(request.headers);
+        const item = traced(itemOfRequest(key, request, body), span);
         hand(context, item, targetsOf(context, item)).then(
-          (result) => done(accepted(context, item, result)),
+          (result) => done(accepted(context, item, result, span)),
           (error) => {
             count(context, toProblem(error));
+            span?.refused(toProblem(error));
             fail(error);
           },
         );
@@ -124,5 +130,7 @@ export function createFastPublish(context: ApiContext, isClosing: () => boolean)
 
   const isKnown = ({ headers }: FastRequest) => context.auth.known(headers.authorization) !== null;
 
-  return { take, isKnown, publish };
+  const reads = context.tracing === null ? READ_ALWAYS : READ_TRACED;
+
+  return { reads, take, isKnown, publish };
 }

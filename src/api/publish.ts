@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { Type } from "typebox";
 import type { ApiKey } from "../domain/key.ts";
 import { Problem, REFUSALS } from "../domain/problem.ts";
+import type { AcceptSpan } from "./accept-tracing.ts";
 import { keyOf } from "./access.ts";
 import type { Api, ApiContext } from "./context.ts";
 import { type Envelope, parseBatch, parseEnvelope } from "./envelope.ts";
@@ -18,6 +19,7 @@ import {
   type Item,
   itemOf,
   targetsOf,
+  traced,
   uidHeader,
 } from "./publishing.ts";
 import * as schemas from "./schemas.ts";
@@ -47,7 +49,7 @@ export function publishEventRoutes(api: Api, context: ApiContext): void {
       tag,
       scope: "publish",
       isPublish: true,
-      readsHeaders: ["idempotency-key"],
+      readsHeaders: ["idempotency-key", "traceparent"],
       problems: publishProblems,
     },
     schema: { body: schemas.EventPublish, response: { 202: schemas.Accepted } },
@@ -55,7 +57,7 @@ export function publishEventRoutes(api: Api, context: ApiContext): void {
       const key = keyOf(request);
       checkRate(context, key, 1);
       const envelope = parseEnvelope(bytesOf(request.body));
-      publish(context, reply, itemOf(context, key, envelope, uidHeader(request.headers)));
+      publish(context, request, reply, itemOf(context, key, envelope, uidHeader(request.headers)));
     },
   });
 
@@ -72,6 +74,7 @@ export function publishEventRoutes(api: Api, context: ApiContext): void {
       scope: "publish",
       isPublish: true,
       bodyTypes: ["application/json", "application/x-ndjson"],
+      readsHeaders: ["traceparent"],
       problems: publishProblems,
     },
     schema: { body: schemas.EventBatch, response: { 202: schemas.BatchAnswer } },
@@ -91,7 +94,7 @@ export function publishEventRoutes(api: Api, context: ApiContext): void {
       checkRate(context, key, items.length);
       publishBatch(context, request, reply, key, items).then(
         (text) => answer(reply, text),
-        fail(context, reply),
+        fail(context, reply, null),
       );
     },
   });
@@ -113,7 +116,7 @@ export function publishRawRoutes(api: Api, context: ApiContext): void {
       isPublish: true,
       bodyTypes: ["application/json", "application/octet-stream", "*/*"],
       isBodyOptional: true,
-      readsHeaders: ["idempotency-key"],
+      readsHeaders: ["idempotency-key", "traceparent"],
       problems: publishProblems,
     },
     schema: {
@@ -136,6 +139,7 @@ export function publishRawRoutes(api: Api, context: ApiContext): void {
       };
       publish(
         context,
+        request,
         reply,
         itemOf(context, key, envelope, uidHeader(request.headers), contentTypeOf(request.headers)),
       );
@@ -143,16 +147,19 @@ export function publishRawRoutes(api: Api, context: ApiContext): void {
   });
 }
 
-function publish(context: ApiContext, reply: FastifyReply, item: Item): void {
+function publish(context: ApiContext, request: FastifyRequest, reply: FastifyReply, checked: Item): void {
+  const span = context.tracing?.begin(request.headers) ?? null;
+  const item = traced(checked, span);
   hand(context, item, targetsOf(context, item)).then(
-    (result) => answer(reply, accepted(context, item, result)),
-    fail(context, reply),
+    (result) => answer(reply, accepted(context, item, result, span)),
+    fail(context, reply, span),
   );
 }
 
 /**
  * All that were routed are handed over in one turn of the event loop: one commit. Where some were refused for now, the
- * longest of their waits is the answer's Retry-After.
+ * longest of their waits is the answer's Retry-After. Traced, the request is one span: every event's attempts have it for
+ * their parent.
  */
 async function publishBatch(
   context: ApiContext,
@@ -161,7 +168,8 @@ async function publishBatch(
   key: ApiKey,
   parsed: readonly (Envelope | Problem)[],
 ): Promise<string> {
-  const items = parsed.map((one) => (one instanceof Problem ? one : checked(context, key, one)));
+  const span = context.tracing?.begin(request.headers) ?? null;
+  const items = parsed.map((one) => (one instanceof Problem ? one : checked(context, key, one, span)));
   const routed = await Promise.all(
     items.map(async (item) => {
       if (item instanceof Problem) return item;
@@ -169,19 +177,22 @@ async function publishBatch(
     }),
   );
   let retryAfterSeconds = 0;
+  let refusedCount = 0;
   const texts = routed.map(async (one, index) => {
     if (one instanceof Problem) return refused(one, index);
     if (one.targets instanceof Problem) return refused(one.targets, index);
     const result = await attempted(hand(context, one.item, one.targets));
     if (result instanceof Problem) return refused(result, index);
-    return `{"index":${index},"accepted":${accepted(context, one.item, result)}}`;
+    return `{"index":${index},"accepted":${accepted(context, one.item, result, null)}}`;
   });
   const results = (await Promise.all(texts)).join(",");
+  span?.accepted({ "hookd.batch.size": items.length, "hookd.batch.refused": refusedCount });
   if (retryAfterSeconds > 0) reply.header("retry-after", String(retryAfterSeconds));
   return `{"results":[${results}]}`;
 
   function refused(problem: Problem, index: number): string {
     count(context, problem);
+    refusedCount += 1;
     retryAfterSeconds = Math.max(retryAfterSeconds, retryAfterOf(problem) ?? 0);
     const body = problemBody(problem, request.id, context.engine.salt);
     return `{"index":${index},"error":${JSON.stringify(body)}}`;
@@ -196,9 +207,14 @@ async function attempted<T>(work: T | Promise<T>): Promise<Awaited<T> | Problem>
   }
 }
 
-function checked(context: ApiContext, key: ApiKey, envelope: Envelope): Item | Problem {
+function checked(
+  context: ApiContext,
+  key: ApiKey,
+  envelope: Envelope,
+  span: AcceptSpan | null,
+): Item | Problem {
   try {
-    return itemOf(context, key, envelope, null);
+    return traced(itemOf(context, key, envelope, null), span);
   } catch (error) {
     return toProblem(error);
   }
@@ -208,9 +224,10 @@ function answer(reply: FastifyReply, text: string): void {
   reply.code(202).header("content-type", ANSWER_TYPE).send(text);
 }
 
-function fail(context: ApiContext, reply: FastifyReply): (error: unknown) => void {
+function fail(context: ApiContext, reply: FastifyReply, span: AcceptSpan | null): (error: unknown) => void {
   return (error) => {
     count(context, toProblem(error));
+    span?.refused(toProblem(error));
     reply.send(error);
   };
 }

@@ -3,7 +3,10 @@ import type { WebhookId } from "../domain/ids.ts";
 import type { ApiKey } from "../domain/key.ts";
 import { isEventId, isEventUid, isReservedEventId, isUserId } from "../domain/names.ts";
 import { Problem } from "../domain/problem.ts";
+import type { SpanAttributes } from "../domain/span.ts";
+import type { TraceContext } from "../domain/trace-context.ts";
 import type { PublishResult } from "../engine/port.ts";
+import type { AcceptSpan } from "./accept-tracing.ts";
 import { userForWrite } from "./access.ts";
 import type { ApiContext } from "./context.ts";
 import type { Envelope } from "./envelope.ts";
@@ -25,6 +28,8 @@ export interface Item {
   readonly uid: string | null;
   readonly contentType: string;
   readonly payload: Buffer;
+  /** The accept's span, for those of its attempts; null where it is not traced. */
+  readonly trace: TraceContext | null;
 }
 
 export type Targets = readonly WebhookId[];
@@ -44,16 +49,23 @@ export function hand(
 ): Promise<PublishResult | null> {
   const { engine } = context;
   if (item.userId === EVERYONE) {
-    const { eventId, uid, contentType, payload } = item;
-    return engine.broadcast({ eventId, uid, contentType, payload });
+    const { eventId, uid, contentType, payload, trace } = item;
+    return engine.broadcast({ eventId, uid, contentType, payload, trace });
   }
   if (targets instanceof Promise) return targets.then((found) => hand(context, item, found));
   if (targets.length === 0) return Promise.resolve(null);
   return engine.publish({ ...item, targets });
 }
 
-export function accepted(context: ApiContext, item: Item, result: PublishResult | null): string {
+/** The 202's text. `span`: the request's own, which ends here. */
+export function accepted(
+  context: ApiContext,
+  item: Item,
+  result: PublishResult | null,
+  span: AcceptSpan | null,
+): string {
   const { counters, render } = context;
+  if (span !== null) span.accepted(attributesOf(context, item, result));
   if (result === null || (result.deliveryCount === 0 && result.fanOut === null && !result.isDuplicate)) {
     counters.unmatched += 1;
     return acceptedUnmatched(item.uid);
@@ -61,6 +73,22 @@ export function accepted(context: ApiContext, item: Item, result: PublishResult 
   if (result.isDuplicate) counters.duplicates += 1;
   else counters.accepted += 1;
   return render.accepted(result, item.uid);
+}
+
+/** The item as part of a trace, where the request is one. */
+export function traced(item: Item, span: AcceptSpan | null): Item {
+  return span === null ? item : { ...item, trace: span.context };
+}
+
+function attributesOf({ render }: ApiContext, item: Item, result: PublishResult | null): SpanAttributes {
+  const uid = result === null || result.event === 0 ? item.uid : render.eventUid(result.event, item.uid);
+  return {
+    "hookd.event_id": item.eventId,
+    "hookd.user_id": item.userId,
+    "hookd.delivery_count": result?.deliveryCount ?? 0,
+    "hookd.duplicate": result?.isDuplicate ?? false,
+    ...(uid === null ? {} : { "hookd.event_uid": uid }),
+  };
 }
 
 export function count(context: ApiContext, { code }: Problem): void {
@@ -90,7 +118,7 @@ export function itemOf(
     );
   }
   const uid = uidOf(envelope.eventUid, header);
-  return { userId: publisherOf(key, envelope.userId), eventId, uid, contentType, payload };
+  return { userId: publisherOf(key, envelope.userId), eventId, uid, contentType, payload, trace: null };
 }
 
 function publisherOf(key: ApiKey, given: string | null): string {

@@ -14,7 +14,7 @@ export interface RequestHead {
 const HEAD = /^POST (\/[\x21-\x7e]*) HTTP\/1\.1\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e]*\r\n)+)$/;
 
 /** Headers that publishing reads: twice is not for us to judge. */
-const READ: ReadonlySet<string> = new Set([
+export const READ_ALWAYS: ReadonlySet<string> = new Set([
   "authorization",
   "content-length",
   "content-type",
@@ -22,6 +22,8 @@ const READ: ReadonlySet<string> = new Set([
   "idempotency-key",
   "x-request-id",
 ]);
+/** And those that it reads where traces are switched on. */
+export const READ_TRACED: ReadonlySet<string> = new Set([...READ_ALWAYS, "traceparent"]);
 /** Headers that change how the bytes behind the head, or the connection, are to be read. */
 const NOT_OURS: ReadonlySet<string> = new Set([
   "transfer-encoding",
@@ -35,8 +37,8 @@ const NOT_OURS: ReadonlySet<string> = new Set([
   "keep-alive",
 ]);
 
-/** `text`: from the first character to the CRLF of the last header line, that included. */
-export function readHead(text: string): RequestHead | null {
+/** `text`: from the first character to the CRLF of the last header line, that included. `read`: names of the headers to read. */
+export function readHead(text: string, read: ReadonlySet<string> = READ_ALWAYS): RequestHead | null {
   const match = HEAD.exec(text);
   if (match === null) return null;
   const [, url = "", lines = ""] = match;
@@ -54,7 +56,7 @@ export function readHead(text: string): RequestHead | null {
           .toLowerCase() !== "keep-alive"
       )
         return null;
-    } else if (READ.has(name)) {
+    } else if (read.has(name)) {
       if (headers[name] !== undefined) return null;
       headers[name] = lines.slice(colon + 1, end).trim();
     }

@@ -210,6 +210,7 @@ function contextOf(deps: ApiDeps): ApiContext {
     registry,
     render,
     counters,
+    tracing: deps.tracing ?? null,
     cursors: createCursors(engine.salt),
     stream: createStreamHub(engine, auth, render, counters),
     publishRate: createPublishRate(config, clock),

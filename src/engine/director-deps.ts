@@ -1,5 +1,6 @@
 import type { Archive } from "../archive/port.ts";
 import type { Config } from "../config/config.ts";
+import type { Span } from "../domain/span.ts";
 import type { SteadyClock } from "../lib/steady-clock.ts";
 import type { Timers } from "../lib/timers.ts";
 import type { Sender } from "../sender/port.ts";
@@ -19,6 +20,8 @@ export interface DirectorDeps {
   /** [0, 1). */
   readonly random: () => number;
   readonly log: DirectorLog;
+  /** Takes the span of each attempt that is traced. Left out: none is. */
+  readonly onSpan?: ((span: Span) => void) | null;
   /** Bytes that may still be written where the data is. */
   readonly freeBytes: () => number;
   /** Nothing more may be acknowledged: the process must end. */

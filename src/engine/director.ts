@@ -17,6 +17,7 @@ import type { DeadGroup, DeliveryFilter, GroupKey, Page, RouteKey, WebhookFilter
 import type { Webhook } from "../domain/webhook.ts";
 import type { Outcome } from "../sender/port.ts";
 import type { Paged, Recovery } from "../store/port.ts";
+import { createAttemptTracing } from "./attempt-tracing.ts";
 import { Backups } from "./backups.ts";
 import { broadcast } from "./broadcasting.ts";
 import { CarefulClock } from "./careful-clock.ts";
@@ -134,7 +135,7 @@ export class Director implements Engine {
   }
 
   #build(recovery: Recovery): void {
-    const { clock, onFatal } = this.#deps;
+    const { clock, onFatal, onSpan, random } = this.#deps;
     this.#salt = recovery.salt;
     this.#sequence = sequence(recovery.lastSeq);
     const nextSeq = () => this.#sequence.next(clock.now());
@@ -149,6 +150,7 @@ export class Director implements Engine {
       lanes: this.#lanes,
       salt: recovery.salt,
       nextSeq,
+      tracing: onSpan ? createAttemptTracing({ onSpan, random, salt: recovery.salt }) : null,
     };
     const hooks = {
       onSettled: (attempts: readonly SettledAttempt[]) => this.#settled(attempts),

@@ -1,5 +1,6 @@
 import type { Config } from "../config/config.ts";
 import type { IdSalt } from "../domain/ids.ts";
+import { formatTraceparent } from "../domain/trace-context.ts";
 import type { Sender, SendOrder } from "../sender/port.ts";
 import type { Flight, Flights } from "./flights.ts";
 import type { Lane } from "./lane.ts";
@@ -30,6 +31,7 @@ export class Dispatcher {
   /** The flight goes with the next batch. */
   add(flight: Flight, contentType: string, payload: Uint8Array): void {
     this.#deps.flights.add(flight);
+    const { trace } = flight;
     this.#tellTarget(flight.lane, flight.sender);
     this.#orders[flight.sender]?.push({
       deliveryId: flight.id,
@@ -40,6 +42,8 @@ export class Dispatcher {
       eventId: flight.eventId,
       contentType,
       payload,
+      traceparent:
+        trace !== null && this.#deps.config.trace.propagate ? formatTraceparent(trace.context) : null,
     });
   }
 

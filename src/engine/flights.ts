@@ -1,4 +1,5 @@
 import type { DeliveryId, EventSeq } from "../domain/ids.ts";
+import type { AttemptTrace } from "./attempt-tracing.ts";
 import type { Lane } from "./lane.ts";
 
 /** A leased delivery: in a sender's hands, or on its way there or back. */
@@ -15,6 +16,8 @@ export interface Flight {
   readonly queuedAt: number;
   readonly isRetry: boolean;
   readonly sender: number;
+  /** Null: the attempt is not traced. */
+  readonly trace: AttemptTrace | null;
   isCancelRequested: boolean;
   /** Its outcome is in a commit that runs: a second one is stale. */
   isSettling: boolean;

@@ -70,11 +70,11 @@ export class Intake {
       targets.push(this.#deliveryTo(lane, id, now, nowMono));
       lanes.push(lane);
     }
-    const { userId, eventId, uid, contentType, payload } = request;
+    const { userId, eventId, uid, contentType, payload, trace } = request;
     const dedupe = uid === null ? null : dedupeKey(userId, uid, eventId, contentType, payload);
     const job = expansion === null ? null : { ...expansion, spec: expandOf(seq, eventId) };
     return {
-      event: { seq, userId, eventId, uid, dedupe, contentType, payload, targets, expansion: job },
+      event: { seq, userId, eventId, uid, dedupe, contentType, payload, targets, expansion: job, trace },
       lanes,
     };
   }

@@ -3,6 +3,7 @@ import { formatId, type IdSalt } from "../domain/ids.ts";
 import { Problem } from "../domain/problem.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Leased, LeaseGrant, LeaseWant, Store } from "../store/port.ts";
+import { type AttemptTracing, traceOf } from "./attempt-tracing.ts";
 import type { CarefulClock } from "./careful-clock.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { Flight, Flights } from "./flights.ts";
@@ -19,6 +20,7 @@ export interface LeasingDeps {
   readonly clock: Clock;
   readonly careful: CarefulClock;
   readonly salt: IdSalt;
+  readonly tracing: AttemptTracing | null;
 }
 
 /** Rounds of leasing after one commit. */
@@ -92,6 +94,7 @@ export class Leasing {
       queuedAt: leased.queuedAt,
       isRetry: plan.status === "retrying",
       sender: dispatcher.senderOf(lane),
+      trace: traceOf(leased.trace, this.#deps.tracing),
       isCancelRequested: false,
       isSettling: false,
       isSlotFree: false,

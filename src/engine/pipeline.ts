@@ -7,6 +7,7 @@ import type { Timers } from "../lib/timers.ts";
 import type { Outcome, Sender } from "../sender/port.ts";
 import type { CommitBatch, Committed, NewDelivery, Store } from "../store/port.ts";
 import { Arrivals, type Group, type PublishOutcome } from "./arrivals.ts";
+import { type AttemptTracing, traceOf } from "./attempt-tracing.ts";
 import type { CarefulClock } from "./careful-clock.ts";
 import { CommitPace } from "./commit-pace.ts";
 import type { Counters } from "./counters.ts";
@@ -38,6 +39,8 @@ export interface PipelineDeps {
   readonly random: () => number;
   readonly salt: IdSalt;
   readonly nextSeq: () => number;
+  /** Null: nothing is traced. */
+  readonly tracing: AttemptTracing | null;
   readonly hooks: PipelineHooks;
 }
 
@@ -452,6 +455,7 @@ export class Pipeline {
       queuedAt: this.#deps.clock.now(),
       isRetry: false,
       sender: this.#dispatcher.senderOf(lane),
+      trace: traceOf(event.trace, this.#deps.tracing),
       isCancelRequested: false,
       isSettling: false,
       isSlotFree: false,

@@ -3,6 +3,7 @@ import type { DeliveryId, EventSeq, IdSalt, JobId, KeyId, WebhookId } from "../d
 import type { Job, JobSpec } from "../domain/job.ts";
 import type { ApiKey } from "../domain/key.ts";
 import type { DeadGroup, DeliveryFilter, GroupKey, Page, RouteKey, WebhookFilter } from "../domain/query.ts";
+import type { TraceContext } from "../domain/trace-context.ts";
 import type { Webhook } from "../domain/webhook.ts";
 
 /**
@@ -129,6 +130,8 @@ export interface PublishRequest {
   readonly payload: Uint8Array;
   /** The webhooks that routing gave; at least one. */
   readonly targets: readonly WebhookId[];
+  /** The span of its acceptance, kept with the event for those of its attempts. Null: not traced. */
+  readonly trace: TraceContext | null;
 }
 
 export interface PublishResult {

@@ -56,6 +56,7 @@ export class Samples {
           eventId,
           contentType: "application/json",
           payload: Buffer.from(JSON.stringify(payload)),
+          traceparent: null,
         },
       ]);
     });

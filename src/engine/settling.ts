@@ -3,6 +3,7 @@ import type { DeadReason } from "../domain/delivery.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Outcome } from "../sender/port.ts";
 import type { Settlement } from "../store/port.ts";
+import type { AttemptTracing } from "./attempt-tracing.ts";
 import type { Counters } from "./counters.ts";
 import { deathInFlight } from "./death.ts";
 import type { Flight, Flights } from "./flights.ts";
@@ -20,6 +21,7 @@ export interface SettlingDeps {
   readonly learning: Learning;
   readonly clock: Clock;
   readonly random: () => number;
+  readonly tracing: AttemptTracing | null;
 }
 
 /** A leased delivery that ends without an attempt. */
@@ -92,7 +94,7 @@ export class Settling {
 
   /** The commit is durable, apart from the settlements at `stale`. The attempts, for those who watch. */
   apply(settled: readonly Settled[], stale: readonly number[], now: number): readonly SettledAttempt[] {
-    const { schedule, clock, flights, counters, learning } = this.#deps;
+    const { schedule, clock, flights, counters, learning, tracing } = this.#deps;
     const nowMono = clock.mono();
     const seen: SettledAttempt[] = [];
     settled.forEach(({ flight, settlement, outcome }, index) => {
@@ -106,7 +108,9 @@ export class Settling {
         if (settlement.status === "success") counters.delivered += 1;
         if (outcome) {
           learning.learn(flight, outcome, now, nowMono);
-          seen.push(settledAttempt(flight, settlement, outcome));
+          const attempt = settledAttempt(flight, settlement, outcome);
+          seen.push(attempt);
+          if (flight.trace !== null) tracing?.ended(flight.trace, lane.webhook.callbackUrl, attempt);
         }
         if (settlement.dueAt !== null) {
           schedule.enqueue(lane, { pending: 0, retrying: 1, dueAt: settlement.dueAt }, now, nowMono);

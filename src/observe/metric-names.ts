@@ -95,6 +95,13 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   hookd_stream_clients: gauge("Clients of the server-sent stream."),
   hookd_stream_skipped_total: counter("Stream rows dropped for clients that read too slowly."),
   hookd_sender_restarts_total: counter("Sender threads that died and were replaced."),
+  hookd_trace_spans_total: counter(
+    "Spans, by result: sent to the collector, refused by it, or dropped since it took none for too long.",
+    { result: ["sent", "refused", "dropped"] },
+  ),
+  hookd_trace_failing: gauge(
+    "1 while the collector takes no spans (trace.endpoint); deliveries do not mind.",
+  ),
   hookd_up_seconds: gauge("Since the process started."),
   hookd_memory_rss_bytes: gauge("Resident memory of the process."),
   hookd_cpu_seconds_total: counter("User and system CPU time of the process."),

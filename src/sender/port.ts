@@ -25,6 +25,8 @@ export interface SendOrder {
   readonly eventId: string;
   readonly contentType: string;
   readonly payload: Uint8Array;
+  /** The header of that name; null: none is sent. */
+  readonly traceparent: string | null;
 }
 
 /** What became of an order. Every order gets exactly one outcome, by its deadline, unless the sender dies. */

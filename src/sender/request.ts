@@ -48,7 +48,7 @@ export function prepareHead(
  * left to sign with, or if a value of the order would break out of its line.
  */
 export function requestHead(order: SendOrder, target: ReadyTarget, now: number): string {
-  const { eventUid, eventId, contentType, payload } = order;
+  const { eventUid, eventId, contentType, payload, traceparent } = order;
   if (!VALUE.test(contentType) || !WORD.test(eventUid) || !WORD.test(eventId)) {
     throw new Error("the event's content type or an id of it is not fit for a header");
   }
@@ -60,10 +60,11 @@ export function requestHead(order: SendOrder, target: ReadyTarget, now: number):
     payload,
   );
   const { head } = target;
+  const traceLine = traceparent === null ? "" : `\r\ntraceparent: ${traceparent}`;
   return (
     `${head.toContentType}${contentType}${head.toWebhookId}${eventUid}\r\nwebhook-timestamp: ${seconds}` +
     `\r\nwebhook-signature: ${webhookSignature}\r\nx-webhook-id: ${eventUid}\r\nx-signature: ${xSignature}` +
-    `\r\nhookd-event-id: ${eventId}${head.toAttemptNumber}${order.attemptNumber}` +
+    `\r\nhookd-event-id: ${eventId}${head.toAttemptNumber}${order.attemptNumber}${traceLine}` +
     `${head.toContentLength}${payload.length}\r\n\r\n`
   );
 }

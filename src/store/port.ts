@@ -4,6 +4,7 @@ import type { DeliveryId, EventSeq, IdSalt, JobId, KeyId, WebhookId } from "../d
 import type { Job } from "../domain/job.ts";
 import type { ApiKey } from "../domain/key.ts";
 import type { DeadGroup, DeliveryFilter, GroupKey, Page, RouteKey, WebhookFilter } from "../domain/query.ts";
+import type { TraceContext } from "../domain/trace-context.ts";
 import type { Webhook } from "../domain/webhook.ts";
 
 /**
@@ -153,6 +154,8 @@ export interface NewEvent {
   readonly targets: readonly NewDelivery[];
   /** The job that will make the deliveries, for a broadcast that is expanded; it commits with the event. */
   readonly expansion: Job | null;
+  /** Stored with the event, for as long as it is. */
+  readonly trace: TraceContext | null;
 }
 
 export interface NewDelivery {
@@ -238,6 +241,8 @@ export interface Leased {
   readonly attemptCount: number;
   readonly roundStart: number;
   readonly queuedAt: number;
+  /** The event's. */
+  readonly trace: TraceContext | null;
 }
 
 /** How one lane's queues changed. */

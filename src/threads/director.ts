@@ -3,10 +3,12 @@ import { join } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
 import { replaceConfig } from "../config/changes.ts";
 import { Problem } from "../domain/problem.ts";
+import type { Span } from "../domain/span.ts";
 import { removeLeftovers } from "../engine/backups.ts";
 import { Director } from "../engine/director.ts";
 import { ByteReader } from "../lib/bytes.ts";
 import { systemClock } from "../lib/clock.ts";
+import { Pacer } from "../lib/pacer.ts";
 import { steadyClock } from "../lib/steady-clock.ts";
 import { systemTimers } from "../lib/timers.ts";
 import { attemptLog } from "../observe/attempt-log.ts";
@@ -31,6 +33,10 @@ const store = createSqliteStore({
   clock,
 });
 const senders = data.senderPorts.map((senderPort) => new RemoteSender(senderPort));
+/** Spans wait longer still for their batch, so few messages are better than quick ones. */
+const SPANS_EVERY_MS = 100;
+let spans: Span[] = [];
+const spanFlushes = new Pacer(flushSpans, SPANS_EVERY_MS, systemClock, systemTimers);
 const { archiveDir } = config.retention;
 const director: Director = new Director({
   config,
@@ -52,6 +58,7 @@ const director: Director = new Director({
     Math.random,
     () => director.salt,
   ),
+  onSpan: config.trace.endpoint === null ? null : takeSpan,
   onFatal: (error) => {
     // Nothing may be acknowledged any more: the supervisor ends the process, and the next start recovers.
     throw error;
@@ -122,6 +129,7 @@ async function stop(): Promise<void> {
   const stopped = director.stop();
   tellRefusal();
   await stopped;
+  flushSpans();
   post({ kind: "stopped" });
   port.close();
   process.exit(0);
@@ -154,6 +162,16 @@ function flushAnswers(): void {
   const bytes = writer.take();
   port.postMessage({ kind: "published", answers, bytes } satisfies FromDirector, [bytes.buffer]);
   answers = [];
+}
+
+function takeSpan(span: Span): void {
+  spans.push(span);
+  spanFlushes.ask();
+}
+
+function flushSpans(): void {
+  if (spans.length > 0) post({ kind: "spans", spans });
+  spans = [];
 }
 
 async function answerCall(call: number, method: CallName, args: readonly unknown[]): Promise<void> {

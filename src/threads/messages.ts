@@ -2,6 +2,7 @@ import type { MessagePort } from "node:worker_threads";
 import type { Config } from "../config/config.ts";
 import type { IdSalt, WebhookId } from "../domain/ids.ts";
 import type { ProblemCode } from "../domain/problem.ts";
+import type { Span } from "../domain/span.ts";
 import type { Engine, Watched, WatchFilter } from "../engine/port.ts";
 import type { Target } from "../sender/port.ts";
 
@@ -72,6 +73,8 @@ export type FromDirector =
   | { readonly kind: "watched"; readonly watch: number; readonly watched: Watched }
   | { readonly kind: "webhook"; readonly userId: string }
   | { readonly kind: "refusal"; readonly refusal: Engine["refusal"] }
+  /** Of attempts that are traced. */
+  | { readonly kind: "spans"; readonly spans: readonly Span[] }
   | { readonly kind: "stopped" };
 
 export type ToSender =

@@ -1,15 +1,22 @@
 import type { DeliveryId, EventSeq, JobId, WebhookId } from "../domain/ids.ts";
 import { PROBLEMS, Problem, type ProblemCode } from "../domain/problem.ts";
+import { decodeTraceContext, encodeTraceContext } from "../domain/trace-context.ts";
 import type { PublishOutcome } from "../engine/pipeline.ts";
 import type { PublishRequest } from "../engine/port.ts";
 import { type ByteReader, ByteWriter } from "../lib/bytes.ts";
+
+/** Which of the parts that may be missing are there: bits of one byte. */
+const HAS_UID = 1;
+const HAS_TRACE = 2;
 
 /** Events from the intake to the director, and the answers back: one message of plain bytes per turn of the loop. */
 export function writeRequest(writer: ByteWriter, request: PublishRequest): void {
   writer.text(request.userId);
   writer.text(request.eventId);
-  writer.u8(request.uid === null ? 0 : 1);
-  if (request.uid !== null) writer.text(request.uid);
+  const { uid, trace } = request;
+  writer.u8((uid === null ? 0 : HAS_UID) | (trace === null ? 0 : HAS_TRACE));
+  if (uid !== null) writer.text(uid);
+  if (trace !== null) writer.bytes(encodeTraceContext(trace));
   writer.text(request.contentType);
   writer.u16(request.targets.length);
   for (const target of request.targets) writer.f64(target);
@@ -20,11 +27,13 @@ export function writeRequest(writer: ByteWriter, request: PublishRequest): void 
 export function readRequest(reader: ByteReader): PublishRequest {
   const userId = reader.text();
   const eventId = reader.text();
-  const uid = reader.u8() === 1 ? reader.text() : null;
+  const parts = reader.u8();
+  const uid = (parts & HAS_UID) === 0 ? null : reader.text();
+  const trace = (parts & HAS_TRACE) === 0 ? null : decodeTraceContext(reader.bytes());
   const contentType = reader.text();
   const targets: WebhookId[] = [];
   for (let count = reader.u16(); count > 0; count -= 1) targets.push(reader.f64() as WebhookId);
-  return { userId, eventId, uid, contentType, targets, payload: reader.bytes() };
+  return { userId, eventId, uid, contentType, targets, payload: reader.bytes(), trace };
 }
 
 const ACCEPTED = 0;

@@ -14,6 +14,8 @@ export function encodeOrders(writer: ByteWriter, orders: readonly SendOrder[]): 
     writer.text(order.eventId);
     writer.text(order.contentType);
     writer.bytes(order.payload);
+    writer.u8(order.traceparent === null ? 0 : 1);
+    if (order.traceparent !== null) writer.text(order.traceparent);
   }
   return writer.take();
 }
@@ -32,6 +34,7 @@ export function decodeOrders(bytes: Uint8Array): SendOrder[] {
       eventId: reader.text(),
       contentType: reader.text(),
       payload: reader.bytes(),
+      traceparent: reader.u8() === 0 ? null : reader.text(),
     });
   }
   return orders;

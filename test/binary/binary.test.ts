@@ -5,8 +5,10 @@ import type { BenchResult } from "../../src/bench/result.ts";
 import { VERSION } from "../../src/version.ts";
 import { barePlace, builtBinary, type Place, type Running, serving } from "../support/binary.ts";
 import { ROOT } from "../support/daemon.ts";
+import { startReceiver } from "../support/receiver.ts";
 import { openTerminal } from "../support/terminal.ts";
 import { until } from "../support/world.ts";
+import { startCollector } from "../traces/collector.ts";
 
 const BENCH = ["bench", "--rate", "200", "--duration", "5s", "--warm-up", "1s", "--calibrate", "1s"];
 /** Loaded before hookd: says what Node was given, and replaces old objects at the end. */
@@ -56,6 +58,24 @@ describe("one binary alone in an empty directory, with no environment, no home a
     expect(await daemon.ended).toMatchObject({ code: 0 });
     expect(readdirSync(place.directory)).toEqual(["hookd-data"]);
     await measures(place);
+  });
+
+
+  it("sends spans to a collector, with all that it takes inside", async () => {
+    const collector = await startCollector();
+    const place = await barePlace();
+    writeFileSync(join(place.directory, "traced.yaml"), `trace: {endpoint: "${collector.url}", sample: 1}\n`);
+    const daemon = place.run(["serve", "--dev", "--listen", "127.0.0.1:0", "--config", "traced.yaml"]);
+    const server = await serving(daemon);
+    const client = ["--server", server];
+    const { url } = await startReceiver();
+    await place.run(["webhooks", "add", "--event", "user.created", "--url", url, ...client]).ended;
+    await place.run(["events", "send", "user.created", "{}", ...client]).ended;
+    await collector.waitFor(2);
+    expect(collector.spans.map(({ name }) => name).sort()).toEqual(["accept", "attempt"]);
+    expect(new Set(collector.spans.map(({ traceId }) => traceId)).size).toBe(1);
+    daemon.process.kill("SIGTERM");
+    expect(await daemon.ended).toMatchObject({ code: 0 });
   });
 
   it.each([

@@ -144,7 +144,13 @@ test("a job whose slice the store refuses goes on when it takes it", async () =>
 
 test("a broadcast to few webhooks is delivered in its commit, one per user, off and full ones dead", async () => {
   const world = await setup({ config: { "limits.lane_backlog": 1 } });
-  const event = { eventId: "sale.on", uid: null, contentType: "text/plain", payload: Buffer.from("x") };
+  const event = {
+    eventId: "sale.on",
+    uid: null,
+    contentType: "text/plain",
+    payload: Buffer.from("x"),
+    trace: null,
+  };
   const [one, off, full] = [
     await world.webhook({ userId: "a", eventId: "sale.*" }),
     await world.webhook({ userId: "b", eventId: "sale.on", isActive: false }),
@@ -185,7 +191,13 @@ test("a broadcast beyond fanout_max is accepted first and expanded by a job, als
       }),
     );
   }
-  const event = { eventId: "sale.on", uid: "b-1", contentType: "text/plain", payload: Buffer.from("x") };
+  const event = {
+    eventId: "sale.on",
+    uid: "b-1",
+    contentType: "text/plain",
+    payload: Buffer.from("x"),
+    trace: null,
+  };
   const result = await world.call(world.director.broadcast(event));
   expect(result).toMatchObject({ deliveryCount: 0, isDuplicate: false });
   expect(result.fanOut).not.toBeNull();

@@ -92,6 +92,7 @@ test("a broadcast to many does not stand before what others publish", async () =
       uid: null,
       contentType: "text/plain",
       payload: new Uint8Array(1),
+      trace: null,
     }),
   );
   await world.advance(200);

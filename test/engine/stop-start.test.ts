@@ -14,7 +14,15 @@ test("a stop lets what is in flight end, records it, and sends nothing more", as
   const late = await world.call(world.director.publishMany([world.requestFor(webhook)]));
   expect(late[0]).toMatchObject({ code: "shutting_down", status: 503 });
   await expect(
-    world.call(world.director.broadcast({ eventId: "a", uid: null, contentType: "", payload: Buffer.of() })),
+    world.call(
+      world.director.broadcast({
+        eventId: "a",
+        uid: null,
+        contentType: "",
+        payload: Buffer.of(),
+        trace: null,
+      }),
+    ),
   ).rejects.toMatchObject({ code: "shutting_down" });
   expect(world.director.refusal).toBe("shutting_down");
   const from = world.time.mono();

@@ -336,6 +336,18 @@ export const LIVE: { readonly [K in KeyName]?: Case } = {
       };
     },
   },
+  "trace.sample": {
+    before: 0,
+    after: 1,
+    beside: { "trace.propagate": true },
+    see: (world) => seeTraceparent(world),
+  },
+  "trace.propagate": {
+    before: false,
+    after: true,
+    beside: { "trace.sample": 1 },
+    see: (world) => seeTraceparent(world),
+  },
 };
 
 /** Name servers are named by what they listen on. */
@@ -367,6 +379,18 @@ function toLoopback({ type }: { type: string }) {
 
 function hang(): Promise<Answer> {
   return new Promise(() => {});
+}
+
+/** Attempts without one, and then with. */
+async function seeTraceparent(world: ReloadWorld) {
+  const receiver = await startReceiver();
+  const { event } = await world.webhook(receiver.url);
+  await world.deliver(event, { status: "success" });
+  expect(receiver.received.at(-1)?.headers).not.toHaveProperty("traceparent");
+  return async () => {
+    await world.deliver(event, { status: "success" });
+    expect(receiver.received.at(-1)?.headers.traceparent).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
+  };
 }
 
 async function failing(status = 500, body = "no"): Promise<string> {

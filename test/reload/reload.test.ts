@@ -62,6 +62,8 @@ describe("what needs a restart", () => {
     "cache.ttl": "1s",
     "cache.entries": 1,
     "security.master_key_file": "/etc/nowhere.key",
+    "trace.endpoint": "http://127.0.0.1:10",
+    "trace.headers": { "x-api-key": "secret-of-the-collector" },
   };
   // Flags name these two, and go before the file; of the store there is one kind.
   const seen = Object.keys(changed).filter((name) => name !== "listen" && name !== "data_dir");

@@ -19,6 +19,9 @@ const BASE: Settings = {
   "retry.jitter": 0,
   "retention.success": "3650d",
   "retention.dead": "3650d",
+  // Nobody listens there, which nothing minds.
+  "trace.endpoint": "http://127.0.0.1:9",
+  "trace.sample": 0,
 };
 
 /** A daemon whose configuration file a test writes again and again. */

@@ -54,6 +54,7 @@ for (const [index, callbackUrl] of urls.entries()) {
         eventId: "a",
         contentType: "text/plain",
         payload: Buffer.from("x"),
+        traceparent: null,
       },
     ]);
   });

@@ -115,6 +115,7 @@ export function setup(options: Partial<HttpSenderOptions> & { loopback?: boolean
           eventId: "user.created",
           contentType: "application/json",
           payload: Buffer.from('{"a":1.0}'),
+          traceparent: null,
           ...given,
         },
       ]);

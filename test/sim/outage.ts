@@ -215,7 +215,15 @@ class Outage {
       numbers.push(n);
       const { userId, eventId, id } = webhook;
       const payload = Buffer.from(String(n));
-      requests.push({ userId, eventId, uid: null, contentType: "text/plain", payload, targets: [id] });
+      requests.push({
+        userId,
+        eventId,
+        uid: null,
+        contentType: "text/plain",
+        payload,
+        targets: [id],
+        trace: null,
+      });
     }
     this.#owed.set(webhooks, owed);
     this.#next.set(webhooks, at);

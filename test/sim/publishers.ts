@@ -55,7 +55,7 @@ async function broadcast(sim: Simulation): Promise<void> {
   const { uid, contentType, payload } = requestOf(entry, all[0]!);
   sim.ledger.handedOver(entry);
   const { director } = sim.world;
-  const answer = director.broadcast({ eventId, uid, contentType, payload }).catch((error) => {
+  const answer = director.broadcast({ eventId, uid, contentType, payload, trace: null }).catch((error) => {
     if (error instanceof Problem) return error;
     throw error;
   });
@@ -116,5 +116,6 @@ function requestOf(entry: EventEntry, webhook: Webhook): PublishRequest {
     contentType: "application/json",
     payload: Buffer.from(`{"n":${entry.n}}`),
     targets: [webhook.id],
+    trace: null,
   };
 }

@@ -200,7 +200,14 @@ async function end(sim: Simulation): Promise<void> {
     ledger.handedOver(entry);
     const { userId, eventId } = webhook;
     const payload = Buffer.from(`{"n":${entry.n}}`);
-    const request = { userId, eventId, uid: entry.uid, contentType: "application/json", payload };
+    const request = {
+      userId,
+      eventId,
+      uid: entry.uid,
+      contentType: "application/json",
+      payload,
+      trace: null,
+    };
     const result = await world.call(world.director.publish({ ...request, targets: [webhook.id] }));
     ledger.accept(entry, result.deliveries);
   }

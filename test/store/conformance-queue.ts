@@ -29,9 +29,33 @@ export function queueTests(setup: Setup): void {
       attemptCount: 0,
       roundStart: 0,
       queuedAt: START,
+      trace: null,
     });
     expect(Buffer.from(leased[0]!.payload)).toEqual(payload);
     expect(nextDueAt).toBe(null);
+  });
+
+  test("an event's place in a trace is leased with its deliveries, retried, replayed and after a crash", async () => {
+    const world = await setup();
+    const hooks = [await world.webhook(), await world.webhook({ userId: "globex" })];
+    const trace = { traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331", flags: 1 };
+    const ids = [
+      await world.publish({ webhooks: [hooks[0]!], trace, uid: "traced", contentType: "text/plain" }),
+      await world.publish({ webhooks: [hooks[0]!] }),
+      await world.publish({ webhooks: hooks, userId: "*", trace }),
+    ];
+    expect(ids).toHaveLength(3);
+    for (const status of ["pending", "retrying", "retrying"] as const) {
+      const { leased } = await world.lease(hooks[0]!.id, { status, dueBy: FAR });
+      expect(leased.map((one) => one.trace)).toEqual([trace, null, trace]);
+      for (const one of leased) await world.settle(one, { status: "retrying", dueAt: START + 1_000 });
+      await world.crash();
+    }
+    const [one] = (await world.lease(hooks[1]!.id, { dueBy: FAR })).leased;
+    expect(one!.trace).toEqual(trace);
+    await world.settle(one!, { status: "dead", reason: "permanent" });
+    await world.store.revive(one!.id, START);
+    expect((await world.leaseOne(hooks[1]!.id)).trace).toEqual(trace);
   });
 
   test("any bytes come back as they were given, also none", async () => {

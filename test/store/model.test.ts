@@ -135,6 +135,10 @@ function newEvent(
     uid,
     dedupe: uid === null ? null : dedupeKey(userId, uid, eventId, contentType, payload),
     contentType,
+    trace:
+      input.flags % 7 === 0
+        ? { traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331", flags: 1 }
+        : null,
     payload,
     targets: (isExpanded ? [] : hooks).map((hook, at) => {
       pair.token += 1;

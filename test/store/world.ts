@@ -60,6 +60,7 @@ export interface EventOptions {
   readonly uid?: string;
   readonly payload?: Uint8Array;
   readonly contentType?: string;
+  readonly trace?: NewEvent["trace"];
   readonly token?: number;
   readonly reason?: DeadReason;
   readonly expansion?: Job;
@@ -135,6 +136,7 @@ export class World {
       dedupe:
         options.uid === undefined ? null : dedupeKey(userId, options.uid, eventId, contentType, payload),
       contentType,
+      trace: options.trace ?? null,
       payload,
       targets: webhooks.map((target) => ({
         id: (isSingle ? seq : this.nextId()) as DeliveryId,

@@ -164,6 +164,7 @@ export class EngineWorld {
       contentType: "application/json",
       payload: Buffer.from(`{"n":${this.receivers.attempts.length}}`),
       targets: [webhook.id],
+      trace: null,
     };
   }
 

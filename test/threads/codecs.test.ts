@@ -17,6 +17,7 @@ import {
   encodeOrders,
   writeAttemptOutcome,
 } from "../../src/threads/send-codec.ts";
+import { traceContext } from "../traces/arbitrary.ts";
 
 const seq = fc.maxSafeNat();
 const bytes = fc.uint8Array({ maxLength: 300 }).map((array) => Uint8Array.from(array));
@@ -29,6 +30,7 @@ const request = fc.record({
   contentType: text,
   targets: fc.array(seq, { maxLength: 5 }) as fc.Arbitrary<WebhookId[]>,
   payload: bytes,
+  trace: fc.option(traceContext),
 });
 
 test("publish requests come out of the bytes as they went in", () => {
@@ -79,6 +81,7 @@ test("orders come out of the bytes as they went in", () => {
     eventId: text,
     contentType: text,
     payload: bytes,
+    traceparent: fc.option(text),
   });
   fc.assert(
     fc.property(fc.array(order, { maxLength: 20 }), (orders) => {

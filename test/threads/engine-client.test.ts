@@ -24,6 +24,7 @@ function request(number: number, payload: Uint8Array = Buffer.from("{}")): Publi
     contentType: "application/json",
     payload,
     targets: [(number + 1) as WebhookId],
+    trace: null,
   };
 }
 

@@ -10,6 +10,7 @@ import {
 } from "../../domain/ids.ts";
 import type { Job } from "../../domain/job.ts";
 import type { ApiKey } from "../../domain/key.ts";
+import type { TraceContext } from "../../domain/trace-context.ts";
 import type { Webhook } from "../../domain/webhook.ts";
 import { MemoryUids } from "./uids.ts";
 
@@ -20,6 +21,7 @@ export interface EventRecord {
   readonly uid: string | null;
   readonly contentType: string;
   readonly payload: Uint8Array;
+  readonly trace: TraceContext | null;
 }
 
 /** A delivery as it is stored. Who changes its status does so with `MemoryDisk.put`. */

@@ -202,8 +202,9 @@ class MemoryStore implements Store {
   }
 
   async getEvent(seq: EventSeq, deliveriesMax: number): Promise<StoredEvent | null> {
-    const event = this.#disk.events.get(seq);
-    if (!event) return null;
+    const found = this.#disk.events.get(seq);
+    if (!found) return null;
+    const { trace, ...event } = found;
     const deliveries = this.#disk.deliveriesOf(seq);
     return {
       ...event,
@@ -364,9 +365,9 @@ class MemoryStore implements Store {
     if (known && known.content !== event.dedupe?.content) return { kind: "conflict" };
     if (known) return this.#duplicateOf(known.event);
     if (event.dedupe) disk.uids.remember(event.dedupe, event.seq);
-    const { seq, userId, eventId, uid, contentType } = event;
+    const { seq, userId, eventId, uid, contentType, trace } = event;
     const payload = Uint8Array.from(event.payload);
-    disk.events.set(seq, { seq, userId, eventId, uid, contentType, payload });
+    disk.events.set(seq, { seq, userId, eventId, uid, contentType, payload, trace });
     disk.lastSeq = Math.max(disk.lastSeq, seq);
     for (const target of event.targets) {
       const record = freshDelivery(target.id, seq, target, now);
@@ -420,7 +421,7 @@ class MemoryStore implements Store {
 
   #leasedOf(record: DeliveryRecord, token: number): Leased {
     const { id, webhookId, event, userId, attemptCount, roundStart, queuedAt } = record;
-    const { eventId, uid, contentType, payload } = this.#eventOf(record);
+    const { eventId, uid, contentType, payload, trace } = this.#eventOf(record);
     return {
       id,
       token,
@@ -434,6 +435,7 @@ class MemoryStore implements Store {
       attemptCount,
       roundStart,
       queuedAt,
+      trace,
     };
   }
 

@@ -1,6 +1,7 @@
 import { ATTEMPT_ERRORS, DEAD_REASONS, STATUSES } from "../../domain/delivery.ts";
 import type { DeliveryId, EventSeq, WebhookId } from "../../domain/ids.ts";
 import { timeOfSeq } from "../../domain/ids.ts";
+import { decodeTraceContext, encodeTraceContext, type TraceContext } from "../../domain/trace-context.ts";
 import type { NewDelivery, NewEvent } from "../port.ts";
 import type { Db, Statement } from "./database.ts";
 import { DEAD, FOLDED, type HotRow, NO_ATTEMPTS, NO_SLOT, PENDING } from "./hot.ts";
@@ -25,6 +26,11 @@ export interface JournalRow extends JournalEvent {
   readonly payload: Uint8Array | null;
 }
 
+/** With what only a delivery that is leased needs. */
+export interface EventRow extends JournalRow {
+  readonly trace: Uint8Array | null;
+}
+
 /** The append-only tables: what was accepted, and how attempts ended. */
 export class Journal {
   readonly #insert: Statement;
@@ -35,11 +41,11 @@ export class Journal {
   readonly #deliveriesOf: Statement;
   readonly #countOf: Statement;
   /** The event row that was read last: a broadcast's deliveries all ask for the same one. */
-  #lastEvent: JournalRow | null = null;
+  #lastEvent: EventRow | null = null;
 
   constructor(db: Db) {
-    this.#insert = db.prepare("insert into journal values (?, ?, ?, ?, ?, ?, ?, ?)");
-    this.#insertUsual = db.prepare("insert into journal values (?, ?, null, ?, ?, ?, null, ?)");
+    this.#insert = db.prepare("insert into journal values (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    this.#insertUsual = db.prepare("insert into journal values (?, ?, null, ?, ?, ?, null, ?, null)");
     this.#insertSettled = db.prepare("insert into settle(seq, batch) values (?, ?)");
     this.#select = db.prepare("select * from journal where id = ?");
     this.#selectHead = db.prepare(
@@ -51,10 +57,12 @@ export class Journal {
 
   append(event: NewEvent): void {
     const type = event.contentType === COMMON_TYPE ? null : event.contentType;
+    const trace = event.trace === null ? null : encodeTraceContext(event.trace);
     const only = event.targets[0];
     if (only && event.targets.length === 1 && event.expansion === null) {
       const { seq, userId, eventId, uid, payload } = event;
-      if (type === null) this.#insertUsual.run(seq, only.webhookId, userId, eventId, uid, payload);
+      if (type === null && trace === null)
+        this.#insertUsual.run(seq, only.webhookId, userId, eventId, uid, payload);
       else
         this.#insert.run(
           event.seq,
@@ -65,16 +73,17 @@ export class Journal {
           event.uid,
           type,
           event.payload,
+          trace,
         );
       return;
     }
-    this.#insert.run(event.seq, 0, null, event.userId, event.eventId, event.uid, type, event.payload);
+    this.#insert.run(event.seq, 0, null, event.userId, event.eventId, event.uid, type, event.payload, trace);
     for (const target of event.targets) this.appendDelivery(target.id, target.webhookId, event.seq);
   }
 
   /** A delivery of an event that has a row of its own. */
   appendDelivery(id: number, webhookId: WebhookId, event: EventSeq): void {
-    this.#insert.run(id, webhookId, event, null, null, null, null, null);
+    this.#insert.run(id, webhookId, event, null, null, null, null, null, null);
   }
 
   appendSettlements(seq: number, settlements: readonly SettledRow[]): void {
@@ -82,12 +91,12 @@ export class Journal {
   }
 
   /** The row of the event that a delivery belongs to, with its payload. */
-  eventOf(id: number): JournalRow | null {
-    const row = this.#select.get(id) as JournalRow | undefined;
+  eventOf(id: number): EventRow | null {
+    const row = this.#select.get(id) as EventRow | undefined;
     if (!row) return null;
     if (row.event === null) return row;
     if (this.#lastEvent?.id !== row.event) {
-      this.#lastEvent = (this.#select.get(row.event) as JournalRow | undefined) ?? null;
+      this.#lastEvent = (this.#select.get(row.event) as EventRow | undefined) ?? null;
     }
     return this.#lastEvent;
   }
@@ -247,4 +256,8 @@ export function applySettlement(row: HotRow, settlement: SettledRow): void {
 
 export function contentTypeOf(event: JournalEvent): string {
   return event.content_type ?? COMMON_TYPE;
+}
+
+export function traceOf(event: EventRow): TraceContext | null {
+  return event.trace === null ? null : decodeTraceContext(event.trace);
 }

@@ -2,7 +2,7 @@ import type { DeliveryId, EventSeq, WebhookId } from "../../domain/ids.ts";
 import type { Leased, LeaseGrant, LeaseWant } from "../port.ts";
 import type { Db, Statement } from "./database.ts";
 import { type Hot, type HotRow, PENDING, RETRYING } from "./hot.ts";
-import { contentTypeOf, hotFromJournal, type Journal } from "./journal.ts";
+import { contentTypeOf, hotFromJournal, type Journal, traceOf } from "./journal.ts";
 import type { Webhooks } from "./webhooks.ts";
 
 interface LaneRow {
@@ -140,6 +140,7 @@ export class Lanes {
       attemptCount: row.attemptCount,
       roundStart: row.roundStart,
       queuedAt: row.queuedAt,
+      trace: traceOf(event),
     };
   }
 }

@@ -84,6 +84,10 @@ export const MIGRATIONS: readonly string[] = [
   -- Below, old successes are gone. It is never ahead of pruned_below, below which they may go.
   insert into setting select 'swept_below', coalesce(max(value), '0') from setting where name = 'pruned_below';
   `,
+  `
+  -- Place in a trace (domain/trace-context.ts), where the event has one. No row is rewritten.
+  alter table journal add column trace blob;
+  `,
 ];
 
 /** `steps`: a test gives others. */
