@@ -3,6 +3,7 @@ import { archive } from "./archive.ts";
 import { certificates } from "./certificates.ts";
 import type { Check } from "./check.ts";
 import { clock } from "./clock.ts";
+import { collector } from "./collector.ts";
 import { daemon } from "./daemon.ts";
 import { dataDirectory } from "./data-dir.ts";
 import { database } from "./database.ts";
@@ -43,5 +44,6 @@ export const CHECKS: readonly Check[] = [
   listenAddress,
   daemon,
   archive,
+  collector,
   reach,
 ];

@@ -272,6 +272,30 @@ test("a data directory that others may write in is a problem, and a file in its 
   expect(file.of("data directory").finding).toBe(`${patient.config} is no directory`);
 });
 
+test("a collector that is not there, or wants a key, is a problem, and its headers are not shown", async () => {
+  const patient = await setup();
+  const server = createHttpServer((request, response) => {
+    response.writeHead(request.headers["x-api-key"] === "right-key" ? 200 : 401).end();
+  });
+  patient.env.HOOKD_TRACE_ENDPOINT = `http://127.0.0.1:${await portOf(server)}`;
+  patient.env.HOOKD_TRACE_HEADERS = "x-api-key=wrong-key";
+  const refused = await patient.examine();
+  expect(refused.problems).toEqual(["traces"]);
+  expect(refused.of("traces")).toMatchObject({
+    finding: `the collector at ${patient.env.HOOKD_TRACE_ENDPOINT}/v1/traces answers 401`,
+    remedy: "put its key into trace.headers",
+  });
+  expect(JSON.stringify(refused.findings)).not.toContain("wrong-key");
+  patient.env.HOOKD_TRACE_HEADERS = "x-api-key=right-key";
+  expect((await patient.examine()).of("traces").state).toBe("ok");
+  const gone = createServer();
+  patient.env.HOOKD_TRACE_ENDPOINT = `http://127.0.0.1:${await portOf(gone)}/v1/traces`;
+  await new Promise((resolve) => gone.close(resolve));
+  const away = await patient.examine();
+  expect(away.problems).toEqual(["traces"]);
+  expect(away.of("traces").finding).toContain("does not answer: connect ECONNREFUSED");
+});
+
 test("an archive that is a file, and certificates that are none, are problems", async () => {
   const patient = await setup();
   const archived = { HOOKD_RETENTION_ARCHIVE_DIR: patient.config, HOOKD_NET_CA_FILE: patient.config };
