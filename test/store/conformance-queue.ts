@@ -40,14 +40,15 @@ export function queueTests(setup: Setup): void {
     const hooks = [await world.webhook(), await world.webhook({ userId: "globex" })];
     const trace = { traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331", flags: 1 };
     const ids = [
-      await world.publish({ webhooks: [hooks[0]!], trace, uid: "traced", contentType: "text/plain" }),
+      await world.publish({ webhooks: [hooks[0]!], trace, uid: "traced" }),
+      await world.publish({ webhooks: [hooks[0]!], trace, contentType: "text/plain" }),
       await world.publish({ webhooks: [hooks[0]!] }),
       await world.publish({ webhooks: hooks, userId: "*", trace }),
     ];
-    expect(ids).toHaveLength(3);
+    expect(ids).toHaveLength(4);
     for (const status of ["pending", "retrying", "retrying"] as const) {
       const { leased } = await world.lease(hooks[0]!.id, { status, dueBy: FAR });
-      expect(leased.map((one) => one.trace)).toEqual([trace, null, trace]);
+      expect(leased.map((one) => one.trace)).toEqual([trace, trace, null, trace]);
       for (const one of leased) await world.settle(one, { status: "retrying", dueAt: START + 1_000 });
       await world.crash();
     }

@@ -108,6 +108,12 @@ test("every way to publish is traced: the raw one, a batch as one span, a broadc
   const raw = publisher();
   const headers = { "content-type": "text/plain", traceparent: raw.traceparent };
   await daemon.call("POST", "/v1/publish/order.paid", "raw", headers);
+  // What has to be decoded goes the full way.
+  const decoded = publisher();
+  await daemon.call("POST", "/v1/publish/order%2Epaid", "raw", {
+    ...headers,
+    traceparent: decoded.traceparent,
+  });
   const batch = publisher();
   const items = [1, 2, 3].map((n) => ({ event_id: n === 3 ? "not an id" : "order.paid", payload: n }));
   await daemon.call("POST", "/v1/events/batch", items, { traceparent: batch.traceparent });
@@ -127,6 +133,7 @@ test("every way to publish is traced: the raw one, a batch as one span, a broadc
     return accept;
   };
   await of(raw, 2);
+  await of(decoded, 2);
   expect((await of(batch, 3))?.attributes).toMatchObject({ "hookd.batch.size": 3, "hookd.batch.refused": 1 });
   expect((await of(broadcast, 2))?.attributes).toMatchObject({ "hookd.user_id": "*" });
   expect(await of(conflict, 1)).toMatchObject({
