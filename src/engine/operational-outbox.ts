@@ -96,5 +96,6 @@ function requestOf({ eventId, uid, at, data }: Notice, target: WebhookId): Publi
     contentType: "application/json",
     payload: payloadOf(eventId, at, data),
     targets: [target],
+    trace: null,
   };
 }
