@@ -55,6 +55,11 @@ export interface PipelineHooks {
   onFatal(error: unknown): void;
 }
 
+/**
+ * Outcomes in one commit: when a thousand hanging receivers time out together, events that come meanwhile wait for a
+ * part of them, and not for all.
+ */
+const COMMIT_OUTCOMES_MAX = 256;
 /** Between tries while the store takes nothing. */
 const COMMIT_RETRY_MS = 250;
 /** Timers tell time in whole milliseconds: what is nearer is now. */
@@ -305,9 +310,8 @@ export class Pipeline {
    */
   async #commitArrived(): Promise<void> {
     const groups = this.#arrivals.take();
-    const outcomes = this.#outcomes;
+    const outcomes = this.#outcomes.splice(0, COMMIT_OUTCOMES_MAX);
     const ended = this.#ended;
-    this.#outcomes = [];
     this.#ended = [];
     const { clock, store, webhooks } = this.#deps;
     try {

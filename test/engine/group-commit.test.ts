@@ -61,6 +61,25 @@ test("a large arrival is committed in parts, in order", async () => {
   expect(sizes).toEqual([2_700, 1_800]);
 });
 
+test("outcomes that come together are committed in parts, none of them too large for who waits beside them", async () => {
+  const world = await setup();
+  for (let index = 0; index < 600; index += 1) {
+    await world.publish(
+      await world.webhook({ eventId: `e.${index}` }, { afterMs: 60_000 - index / 1_000 }),
+      1,
+    );
+  }
+  const release = world.tap.hold();
+  const publishing = world.director.publishMany([world.requestFor(await world.webhook())]);
+  await world.advance(60_000);
+  release();
+  await world.call(publishing);
+  await world.advance(1_000);
+  const sizes = world.tap.commits.map(({ settlements }) => settlements.length).filter((size) => size > 0);
+  // The event's own outcome comes with the last of them.
+  expect(sizes).toEqual([256, 256, 89]);
+});
+
 test("more waiting for a commit than its bound is refused, and a single larger group is not", async () => {
   const world = await setup({ config: { "delivery.in_flight_max": 1 } });
   const webhook = await world.webhook();
