@@ -13,6 +13,7 @@ import { registry } from "./scenarios/registry.ts";
 import { retention } from "./scenarios/retention.ts";
 import { slowDisk } from "./scenarios/slow-disk.ts";
 import { steady } from "./scenarios/steady.ts";
+import { tail } from "./scenarios/tail.ts";
 import type { Scenario } from "./stage.ts";
 
 /** All there are, in the order in which they are told. */
@@ -30,6 +31,7 @@ export const SCENARIOS: readonly Scenario[] = [
   registry,
   retention,
   readers,
+  tail,
   slowDisk,
   fullDisk,
 ];

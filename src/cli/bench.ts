@@ -102,6 +102,7 @@ export const SCENARIO_SUMMARIES: Readonly<Record<string, string>> = {
   registry: "a million webhooks: registering, restart, and load that no cache likes",
   retention: "30 min with pruning at work: latency, memory and disk stay flat",
   readers: "50 clients read lists and the stream: publishing is as fast as without",
+  tail: "CPU an event with and without `hookd deliveries tail`, nine pairs in turn",
   "slow-disk": "a disk that takes 2 s to sync: refused with Retry-After, nothing lost, goes on by itself",
   "full-disk": "a disk that fills up: refused with Retry-After, deliveries go on, resumes (needs root)",
 };

@@ -60,7 +60,6 @@ describe("one binary alone in an empty directory, with no environment, no home a
     await measures(place);
   });
 
-
   it("sends spans to a collector, with all that it takes inside", async () => {
     const collector = await startCollector();
     const place = await barePlace();
