@@ -8,6 +8,7 @@ import { init } from "echarts";
 import { latencyChart, throughputChart } from "../src/bench/charts.ts";
 import { figuresOf, machineText, ms, rate } from "../src/bench/figures.ts";
 import type { BenchResult, RunFigures } from "../src/bench/result.ts";
+import { SCENARIOS } from "../src/bench/scenarios.ts";
 
 const BEGIN = "<!-- bench:begin -->";
 const END = "<!-- bench:end -->";
@@ -140,10 +141,12 @@ function readResults(directory: string): BenchResult[] {
     );
     process.exit(1);
   }
+  const places = new Map(SCENARIOS.map(({ name }, place) => [name, place]));
+  const placeOf = ({ name }: BenchResult) => places.get(name) ?? SCENARIOS.length;
   return readdirSync(directory)
     .filter((name) => name.endsWith(".json"))
-    .sort()
     .map((name) => JSON.parse(readFileSync(join(directory, name), "utf8")) as BenchResult)
+    .sort((a, b) => placeOf(a) - placeOf(b))
     .filter((result) => {
       const why = unfitness(result);
       if (why !== null) console.error(`${result.name} is left out: ${why}`);

@@ -33,14 +33,16 @@ export const tail: Scenario = {
         const tailed = () => withTail(stage, rig, () => run(`pair ${pair}, with tail`));
         const alone = () => run(`pair ${pair}, alone`);
         // Whichever is first may have the better moment: they take turns.
-        const first = pair % 2 === 0 ? await alone() : await tailed();
-        const second = pair % 2 === 0 ? await tailed() : await alone();
-        stage.runs.push(first, second);
-        const [without, withIt] = pair % 2 === 0 ? [first, second] : [second, first];
+        let without: RunFigures;
+        let withIt: RunFigures;
+        if (pair % 2 === 0) [without, withIt] = [await alone(), await tailed()];
+        else [withIt, without] = [await tailed(), await alone()];
         more.push((cpuOf(withIt) / cpuOf(without) - 1) * 100);
+        if (pair < PAIRS) continue;
+        // The ledger is of all of them.
+        stage.runs.push(without, withIt);
+        stage.clean(withIt);
       }
-      const last = stage.runs.at(-1);
-      if (last) stage.clean(last);
       const sorted = more.toSorted((a, b) => a - b);
       stage.notes.push(
         `CPU an event more with tail, by pair: ${more.map((one) => `${one.toFixed(1)} %`).join(", ")}`,
@@ -62,7 +64,7 @@ async function withTail<T>(stage: Stage, rig: Rig, body: () => Promise<T>): Prom
   const { host, port, key } = rig.daemon;
   const child = spawn(
     program.file,
-    [...program.args, "deliveries", "tail", "--url", `http://${host}:${port}`],
+    [...program.args, "deliveries", "tail", "--server", `http://${host}:${port}`],
     {
       env: { ...program.env, HOOKD_API_KEY: key },
       stdio: ["ignore", "pipe", "pipe"],
@@ -75,11 +77,9 @@ async function withTail<T>(stage: Stage, rig: Rig, body: () => Promise<T>): Prom
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       said = (said + text).slice(-500);
     });
-    const isEnded = ended.then(([code]) => {
-      throw new Error(`hookd deliveries tail ended by itself with ${code}: ${said}`);
-    });
-    isEnded.catch(() => {});
-    return await Promise.race([body(), isEnded]);
+    const result = await body();
+    if (child.exitCode !== null) throw new Error(`hookd deliveries tail ended by itself: ${said}`);
+    return result;
   } finally {
     child.kill("SIGTERM");
     await ended;
