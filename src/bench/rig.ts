@@ -96,6 +96,7 @@ export class Rig {
   /** Bytes of the data directory before the first event. */
   emptyBytes = 0;
   readonly loads: Load[] = [];
+  #isClosed = false;
 
   static async open(settings: RigSettings): Promise<Rig> {
     const workspace = new Workspace(settings.dataDir);
@@ -275,8 +276,9 @@ export class Rig {
     while (monoMs() < atMono) await this.pause(Math.min(1_000, Math.max(1, atMono - monoMs())));
   }
 
-  /** Ends all that it started and removes what it wrote. */
+  /** Ends all that it started, whoever still waits for it included, and removes what it wrote. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.sampler.stop();
     await this.daemon.kill();
     await this.threads.stop();
@@ -322,6 +324,7 @@ export class Rig {
     const onAbort = () => stopped.reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
     const watch = setInterval(() => {
+      if (this.#isClosed) stopped.reject(new Error("the run was ended"));
       if (this.daemon.hasFailed) {
         stopped.reject(new Error(`hookd serve ended by itself:\n${this.daemon.lastWords()}`));
       }
