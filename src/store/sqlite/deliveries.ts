@@ -13,7 +13,7 @@ import type { DeadGroup, DeliveryFilter, GroupKey, Page } from "../../domain/que
 import type { Paged, StoredEvent } from "../port.ts";
 import type { Db, Statement } from "./database.ts";
 import { DEAD, DEAD_SLOT, type Hot, type HotRow, NO_SLOT, reasonOfSlot, slotOf } from "./hot.ts";
-import { contentTypeOf, hotFromJournal, type Journal, type JournalEvent } from "./journal.ts";
+import { contentTypeOf, hotFromJournal, type Journal } from "./journal.ts";
 import { newestFirst, type ReadPage } from "./newest-first.ts";
 import { TallyMoves } from "./tally.ts";
 import { unfoldedPages } from "./unfolded-pages.ts";
@@ -206,12 +206,8 @@ export class Deliveries {
     const row = this.#row.get(webhookId, id) as LogRow | undefined;
     const head = this.#journal.headOf(id);
     if (!row || !head) return null;
-    const hotRow = hotFromJournal(
-      journalRowOf(id, webhookId, head),
-      head,
-      this.#webhooks.userOf(webhookId, head.user_id),
-      row.queued_at,
-    );
+    const userId = this.#webhooks.userOf(webhookId, head.user_id);
+    const hotRow = hotFromJournal(id, webhookId, head, userId, row.queued_at);
     hotRow.status = row.status;
     hotRow.reason = row.reason;
     hotRow.attemptCount = row.attempts;
@@ -353,10 +349,6 @@ export class Deliveries {
       durationMs: row.duration,
     };
   }
-}
-
-function journalRowOf(id: DeliveryId, webhookId: WebhookId, head: JournalEvent): JournalEvent {
-  return { ...head, id, webhook: webhookId, event: head.id === id ? null : head.id };
 }
 
 function isMatch(delivery: Delivery, filter: DeliveryFilter): boolean {

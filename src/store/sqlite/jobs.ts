@@ -174,8 +174,7 @@ export class Jobs {
       const id = context.nextSeq() as DeliveryId;
       const reason = context.refusal(webhookId);
       this.#journal.appendDelivery(id, webhookId, spec.event as EventSeq);
-      const journalRow = { ...head, id, webhook: webhookId, event: spec.event };
-      const row = hotFromJournal(journalRow, head, userId, context.now);
+      const row = hotFromJournal(id, webhookId, head, userId, context.now);
       if (reason !== null) {
         row.status = DEAD;
         row.reason = DEAD_REASONS.indexOf(reason);

@@ -186,13 +186,19 @@ export function hotFromAppend(event: NewEvent, target: NewDelivery, now: number)
  * it does not wait for that time to come; its age counts from its id all the same, or a clock that is behind now would
  * make it old once it goes on.
  */
-export function hotFromJournal(row: JournalEvent, head: JournalEvent, userId: string, now: number): HotRow {
-  const at = timeOfSeq(row.id);
-  const made = freshRow(row.id as DeliveryId, row.webhook as WebhookId, head.id as EventSeq, userId, at);
+export function hotFromJournal(
+  id: DeliveryId,
+  webhookId: WebhookId,
+  event: JournalEvent,
+  userId: string,
+  now: number,
+): HotRow {
+  const at = timeOfSeq(id);
+  const made = freshRow(id, webhookId, event.id as EventSeq, userId, at);
   made.dueAt = Math.min(at, now);
-  made.eventId = head.event_id ?? "";
-  made.uid = head.uid;
-  made.contentType = head.content_type ?? COMMON_TYPE;
+  made.eventId = event.event_id ?? "";
+  made.uid = event.uid;
+  made.contentType = event.content_type ?? COMMON_TYPE;
   return made;
 }
 

@@ -2,7 +2,7 @@ import type { DeliveryId, EventSeq, WebhookId } from "../../domain/ids.ts";
 import type { Leased, LeaseGrant, LeaseWant } from "../port.ts";
 import type { Db, Statement } from "./database.ts";
 import { type Hot, type HotRow, PENDING, RETRYING } from "./hot.ts";
-import { contentTypeOf, hotFromJournal, type Journal, traceOf } from "./journal.ts";
+import { contentTypeOf, type EventRow, hotFromJournal, type Journal, traceOf } from "./journal.ts";
 import type { Webhooks } from "./webhooks.ts";
 
 interface LaneRow {
@@ -74,18 +74,18 @@ export class Lanes {
         const nextDueAt = Number.isFinite(dueAt) ? dueAt : null;
         return { webhookId: want.webhookId, status: want.status, leased, nextDueAt };
       }
-      let hotRow: HotRow | null;
       const isStoredFirst =
         row && (storedDue < waitingDue || (storedDue === waitingDue && row.id < (waiting?.id ?? 0)));
-      if (isStoredFirst) {
-        stored.shift();
-        hotRow = this.#warm(row, want.webhookId, status);
-      } else {
-        hotRow = waiting ?? null;
-      }
+      if (isStoredFirst) stored.shift();
+      const id = isStoredFirst ? row.id : waiting?.id;
+      if (id === undefined) continue;
+      const event = this.#journal.eventOf(id);
+      if (!event && isStoredFirst) continue;
+      if (!event) throw new Error(`delivery ${id} has no event in the journal`);
+      const hotRow = isStoredFirst ? this.#warm(row, event, want.webhookId, status) : waiting;
       if (!hotRow) continue;
       hotRow.token = want.firstToken + leased.length;
-      leased.push(this.#leasedOf(hotRow));
+      leased.push(leasedOf(hotRow, event));
     }
   }
 
@@ -102,15 +102,9 @@ export class Lanes {
   }
 
   /** A delivery that is found in the log becomes hot while it is leased. */
-  #warm(row: LaneRow, webhookId: WebhookId, status: number): HotRow | null {
-    const head = this.#journal.headOf(row.id);
-    if (!head) return null;
-    const hotRow = hotFromJournal(
-      { ...head, id: row.id, webhook: webhookId, event: head.id === row.id ? null : head.id },
-      head,
-      this.#webhooks.userOf(webhookId, head.user_id),
-      row.queued_at,
-    );
+  #warm(row: LaneRow, event: EventRow, webhookId: WebhookId, status: number): HotRow {
+    const userId = this.#webhooks.userOf(webhookId, event.user_id);
+    const hotRow = hotFromJournal(row.id, webhookId, event, userId, row.queued_at);
     hotRow.status = status;
     hotRow.attemptCount = row.attempts;
     hotRow.roundStart = row.round_start;
@@ -123,26 +117,24 @@ export class Lanes {
     this.#hot.add(hotRow);
     return hotRow;
   }
+}
 
-  #leasedOf(row: HotRow): Leased {
-    const event = this.#journal.eventOf(row.id);
-    if (!event) throw new Error(`delivery ${row.id} has no event in the journal`);
-    return {
-      id: row.id,
-      token: row.token,
-      webhookId: row.webhookId,
-      event: row.event as EventSeq,
-      userId: row.userId,
-      eventId: row.eventId,
-      uid: row.uid,
-      contentType: contentTypeOf(event),
-      payload: event.payload ?? new Uint8Array(0),
-      attemptCount: row.attemptCount,
-      roundStart: row.roundStart,
-      queuedAt: row.queuedAt,
-      trace: traceOf(event),
-    };
-  }
+function leasedOf(row: HotRow, event: EventRow): Leased {
+  return {
+    id: row.id,
+    token: row.token,
+    webhookId: row.webhookId,
+    event: row.event as EventSeq,
+    userId: row.userId,
+    eventId: row.eventId,
+    uid: row.uid,
+    contentType: contentTypeOf(event),
+    payload: event.payload ?? new Uint8Array(0),
+    attemptCount: row.attemptCount,
+    roundStart: row.roundStart,
+    queuedAt: row.queuedAt,
+    trace: traceOf(event),
+  };
 }
 
 /** The log's part of one queue, read a page at a time from the remembered position; hot rows are passed over. */

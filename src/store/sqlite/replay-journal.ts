@@ -1,5 +1,5 @@
 import { dedupeKey } from "../../domain/dedupe.ts";
-import type { EventSeq } from "../../domain/ids.ts";
+import type { DeliveryId, EventSeq, WebhookId } from "../../domain/ids.ts";
 import { type Db, isDiskFull } from "./database.ts";
 import type { Deliveries } from "./deliveries.ts";
 import type { Fold } from "./fold.ts";
@@ -48,7 +48,8 @@ export function replayJournal(db: Db, parts: ReplayParts): { journalId: number; 
     }
     const head = row.event === null ? row : (events.get(row.event) ?? journal.headOf(row.id));
     if (!head) continue;
-    const hotRow = hotFromJournal(row, head, webhooks.userOf(row.webhook, head.user_id), now);
+    const userId = webhooks.userOf(row.webhook, head.user_id);
+    const hotRow = hotFromJournal(row.id as DeliveryId, row.webhook as WebhookId, head, userId, now);
     deliveries.readSlot(hotRow);
     hot.append(hotRow, now);
   }
