@@ -20,7 +20,7 @@ export function webhookDeliveryRoutes(api: Api, context: ApiContext): void {
       summary: "A webhook's deliveries, newest first",
       tag,
       scope: "read",
-      problems: ["not_found", "invalid_cursor"],
+      problems: ["not_found", "invalid_cursor", "overloaded"],
     },
     schema: {
       params: Type.Object({ id: schemas.WebhookIdText }, schemas.closed),
@@ -43,7 +43,7 @@ export function deliveryRoutes(api: Api, context: ApiContext): void {
       summary: "Deliveries, newest first",
       tag,
       scope: "read",
-      problems: ["not_found", "invalid_cursor"],
+      problems: ["not_found", "invalid_cursor", "overloaded"],
     },
     schema: { querystring: schemas.deliveryQuery(), response: { 200: schemas.DeliveryList } },
     handler: (request) => listDeliveries(context, request, request.query),

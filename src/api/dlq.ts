@@ -24,7 +24,7 @@ export function dlqRoutes(api: Api, context: ApiContext): void {
       summary: "Deliveries that ended without success, or their counts",
       tag,
       scope: "read",
-      problems: ["not_found", "invalid_cursor"],
+      problems: ["not_found", "invalid_cursor", "overloaded"],
     },
     schema: { querystring: schemas.DlqQuery, response: { 200: schemas.DlqAnswer } },
     async handler(request) {

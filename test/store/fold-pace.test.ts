@@ -23,27 +23,23 @@ test("a fold whose changes came at once, or from the future, waits for nothing",
 
 test("whoever does what is owed is through when the time is over, and has never been asked for a tiny slice", () => {
   const gaps = fc.array(fc.integer({ min: 0, max: 40 }), { minLength: 1, maxLength: 400 });
+  const times = fc.integer({ min: 0, max: 3_000 });
   fc.assert(
-    fc.property(
-      fc.integer({ min: 0, max: 200_000 }),
-      fc.integer({ min: 0, max: 3_000 }),
-      gaps,
-      (steps, gathered, waits) => {
-        const pace = new FoldPace(steps, gathered, 0);
-        let at = 0;
-        let done = 0;
-        for (const wait of waits) {
-          at += wait;
-          const owed = pace.owed(at);
-          if (at < gathered * 0.6 && steps > 1_000) expect(owed === 0 || owed >= 256).toBe(true);
-          pace.did(owed);
-          done += owed;
-        }
-        pace.did(pace.owed(gathered));
-        // One at least is owed as long as the fold is not said to be over.
-        expect(pace.owed(gathered)).toBe(1);
-        expect(done).toBeLessThanOrEqual(steps + waits.length);
-      },
-    ),
+    fc.property(fc.integer({ min: 0, max: 200_000 }), times, gaps, (steps, gathered, waits) => {
+      const pace = new FoldPace(steps, gathered, 0);
+      let at = 0;
+      let done = 0;
+      for (const wait of waits) {
+        at += wait;
+        const owed = pace.owed(at);
+        expect(owed === 0 || owed >= 256).toBe(true);
+        pace.did(owed);
+        done += owed;
+      }
+      expect(done + pace.owed(gathered)).toBeGreaterThanOrEqual(steps);
+      // What is done is counted by rows: a fold that is not over by then is never left alone.
+      pace.did(pace.owed(gathered));
+      expect(pace.owed(gathered)).toBeGreaterThan(0);
+    }),
   );
 });

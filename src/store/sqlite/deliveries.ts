@@ -49,6 +49,9 @@ const EXAMINED_MAX = 2_000;
 const DEAD_PER_TURN = 200;
 /** A user's webhooks are read one by one up to so many (a seek each); beyond, the list goes over all deliveries. */
 const MERGED_WEBHOOKS_MAX = 500;
+/** When a reader may have the thread. */
+type Look = <T>(find: () => T) => Promise<T>;
+
 const FAILED: readonly DeliveryStatus[] = ["retrying", "dead"];
 
 /** Reading the log: lists, single deliveries, events, counts. What is hot overrides what is stored. */
@@ -154,8 +157,8 @@ export class Deliveries {
     };
   }
 
-  /** Lets commits go on in between where it has to read deliveries. */
-  async deadGroups(filter: DeliveryFilter, by: readonly GroupKey[]): Promise<DeadGroup[]> {
+  /** Where it has to read deliveries each page is a look of its own, with commits and other readers in between. */
+  async deadGroups(filter: DeliveryFilter, by: readonly GroupKey[], look: Look): Promise<DeadGroup[]> {
     const groups = new Map<string, { group: Omit<DeadGroup, "count">; count: number }>();
     const add = (webhookId: WebhookId, reason: number | null, eventId: string, userId: string, n: number) => {
       const reasonName = DEAD_REASONS[reason ?? -1];
@@ -173,13 +176,15 @@ export class Deliveries {
     const needsRows =
       filter.since !== undefined || filter.until !== undefined || filter.eventId !== undefined;
     if (needsRows) {
-      for await (const delivery of this.#everyDead(filter)) {
+      for await (const delivery of this.#everyDead(filter, look)) {
         const reason = delivery.reason === null ? null : DEAD_REASONS.indexOf(delivery.reason);
         const pattern = by.includes("event") ? this.#webhooks.routeOf(delivery.webhookId)?.event_id : null;
         add(delivery.webhookId, reason, pattern ?? delivery.eventId, delivery.userId, 1);
       }
     } else {
-      for (const { slot, webhook, n, user_id, event_id } of this.#currentDeadCounts(filter)) {
+      for (const { slot, webhook, n, user_id, event_id } of await look(() =>
+        this.#currentDeadCounts(filter),
+      )) {
         const reason = reasonOfSlot(slot);
         if (filter.reason !== undefined && DEAD_REASONS[reason ?? -1] !== filter.reason) continue;
         add(webhook as WebhookId, reason, event_id, user_id, n);
@@ -224,13 +229,11 @@ export class Deliveries {
     return hotRow;
   }
 
-  async *#everyDead(filter: DeliveryFilter): AsyncGenerator<Delivery> {
+  async *#everyDead(filter: DeliveryFilter, look: Look): AsyncGenerator<Delivery> {
     let before: number | null = null;
     for (;;) {
-      const page: Paged<Delivery> = this.list(
-        { ...filter, statuses: ["dead"] },
-        { limit: DEAD_PER_TURN, before },
-      );
+      const part: Page = { limit: DEAD_PER_TURN, before };
+      const page = await look(() => this.list({ ...filter, statuses: ["dead"] }, part));
       yield* page.items;
       if (page.next === null) return;
       before = page.next;

@@ -30,6 +30,8 @@ export class FoldPace {
   owed(nowMono: number): number {
     const passed = this.#spreadMs === 0 ? 1 : Math.min(1, (nowMono - this.#begunMono) / this.#spreadMs);
     const owed = Math.ceil(this.#steps * passed) - this.#done;
-    return passed === 1 || owed >= SLICE_MIN ? Math.max(1, owed) : 0;
+    // Counted by rows and uids, a fold may have a little more to do than was said.
+    if (passed === 1) return Math.max(SLICE_MIN, owed);
+    return owed >= SLICE_MIN ? owed : 0;
   }
 }

@@ -56,12 +56,13 @@ export class FoldTurns {
   async #oneTurn(): Promise<void> {
     const { fold, sliceRows, transaction } = this.#parts;
     try {
+      // First: what throws before anybody could wait for this would be kept as the turn of all who come later.
+      await turn();
       const confirm = transaction(() => {
         this.#begin();
         return fold.slice(sliceRows ?? IDLE);
       });
       confirm();
-      await turn();
     } finally {
       this.#turn = null;
     }

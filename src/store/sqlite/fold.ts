@@ -158,6 +158,7 @@ export class Fold {
     }
     this.#tally.write(moves);
     const uidsLimit = limit - rows.length;
+    const uids = Math.min(uidsLimit, this.#uids.frozenCount);
     const confirmUids = this.#uids.foldSlice(uidsLimit);
     const isLast = next.lane === work.lanes.length && this.#uids.isFoldedAfter(uidsLimit);
     if (isLast) {
@@ -172,7 +173,7 @@ export class Fold {
       work.at = isLast ? BEGINNING : next;
       work.isWritten = isLast;
       confirmUids();
-      work.pace.did(limit);
+      work.pace.did(rows.length + uids);
       if (!isLast) return;
       this.foldedUpTo = work.mark.journalId;
       this.#hot.foldWritten();

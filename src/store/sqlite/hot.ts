@@ -149,6 +149,10 @@ export class Hot {
     return this.#folding ? [this.#folding, this.#gathering] : [this.#gathering];
   }
 
+  get unfoldedCount(): number {
+    return (this.#folding?.count ?? 0) + this.#gathering.count;
+  }
+
   /** All deliveries with smaller ids are in the log, and this one and all larger ones are perhaps not. */
   get firstFresh(): number {
     for (const { fresh } of this.unfolded) if (fresh[0]) return fresh[0].id;

@@ -145,7 +145,7 @@ class SqliteStore implements Store {
       transaction: (work) => this.#transaction(work),
       sliceRows: this.#options.foldSliceRows,
     });
-    this.#readers = new Readers(this.#options.clock, () => this.#hot.dirtyCount > BUSY_ROWS);
+    this.#readers = new Readers(this.#options.clock, () => this.#hot.unfoldedCount > BUSY_ROWS);
     this.#deliveries = new Deliveries(db, this.#hot, this.#journal, this.#webhooks);
     this.#keys = new Keys(db);
     const remover = new Remover(db);
@@ -277,7 +277,7 @@ class SqliteStore implements Store {
   }
 
   async deadGroups(filter: DeliveryFilter, by: readonly GroupKey[]): Promise<readonly DeadGroup[]> {
-    return this.#seen(await this.#readers.look(() => this.#deliveries.deadGroups(filter, by)));
+    return this.#seen(await this.#deliveries.deadGroups(filter, by, (find) => this.#readers.look(find)));
   }
 
   async insertWebhook(webhook: Webhook): Promise<Webhook | null> {

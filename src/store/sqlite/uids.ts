@@ -50,6 +50,11 @@ export class UidMemory {
     return this.#freshCount;
   }
 
+  /** Of those being folded, the ones that are still to be written. */
+  get frozenCount(): number {
+    return this.#order.length - this.#next;
+  }
+
   find(key: DedupeKey): { event: EventSeq; content: number } | null {
     const held = inBucket(this.#fresh, key) ?? inBucket(this.#frozen, key);
     if (held) return { event: held.event, content: held.key.content };

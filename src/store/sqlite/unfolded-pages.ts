@@ -15,6 +15,23 @@ export function unfoldedPages(
   if (webhookIds === null && !isFailedOnly) {
     return hot.unfolded.map(({ fresh }) => pagesOf(fresh.length, (index) => fresh[index]?.id, hot, since));
   }
+  let read: ReadPage<HotRow> | null = null;
+  return [
+    (before, limit) => {
+      // Made for the first page, of what can still be on it or behind it.
+      read ??= sortedPages(hot, webhookIds, isFailedOnly, since, before);
+      return read(before, limit);
+    },
+  ];
+}
+
+function sortedPages(
+  hot: Hot,
+  webhookIds: readonly WebhookId[] | null,
+  isFailedOnly: boolean,
+  since: number,
+  before: number,
+): ReadPage<HotRow> {
   const ids: number[] = [];
   for (const generation of hot.unfolded) {
     const groups = webhookIds
@@ -22,12 +39,13 @@ export function unfoldedPages(
       : [generation.failing];
     for (const rows of groups) {
       for (const { id, status } of rows) {
-        if (id >= since && (!isFailedOnly || status === RETRYING || status === DEAD)) ids.push(id);
+        if (id < since || id >= before) continue;
+        if (!isFailedOnly || status === RETRYING || status === DEAD) ids.push(id);
       }
     }
   }
   const ascending = Float64Array.from(ids).sort();
-  return [pagesOf(ascending.length, (index) => ascending[index], hot, since)];
+  return pagesOf(ascending.length, (index) => ascending[index], hot, since);
 }
 
 /** Pages over ids in ascending order; those that have left memory since are the log's. */
