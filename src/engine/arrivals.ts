@@ -69,6 +69,10 @@ export class Arrivals {
   }
 }
 
+export function eventsOf(groups: readonly Group[]): number {
+  return groups.reduce((sum, { requests }) => sum + requests.length, 0);
+}
+
 function bytesOf(requests: readonly PublishRequest[]): number {
   let bytes = 0;
   for (const { payload } of requests) bytes += payload.length;

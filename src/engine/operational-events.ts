@@ -10,6 +10,7 @@ import type { Timers } from "../lib/timers.ts";
 import type { Paged, Store } from "../store/port.ts";
 import { BehindWatch } from "./behind-watch.ts";
 import type { Counters } from "./counters.ts";
+import type { Death } from "./death.ts";
 import { type DeathCount, DeathReports } from "./death-reports.ts";
 import { type DiskWatch, RELEASE_FACTOR } from "./disk-watch.ts";
 import type { Lane } from "./lane.ts";
@@ -53,6 +54,8 @@ export class OperationalEvents {
   readonly #deaths = new DeathReports();
   readonly #states: ToldStates;
   readonly #behind: BehindWatch;
+  /** Counts of an earlier process that could not be taken up. */
+  #leftOnDisk: string | null = null;
   #cancelTimer: (() => void) | null = null;
   #looking: Promise<void> | null = null;
   #isStopped = false;
@@ -82,12 +85,20 @@ export class OperationalEvents {
     } while (before !== null);
     await this.#states.load();
     const deaths = await store.getSetting(DEATHS);
-    if (deaths !== null && deaths !== "") {
-      // Forgotten on disk first: reported twice, the sum would be wrong.
-      await store.putSetting(DEATHS, "");
-      this.#deaths.restore(deaths);
-    }
+    if (deaths !== null && deaths !== "") await this.#takeUp(deaths);
     this.#route();
+  }
+
+  /** Forgotten on disk first: reported twice, the sum would be wrong. On a full disk they wait there for another start. */
+  async #takeUp(deaths: string): Promise<void> {
+    try {
+      await this.#deps.store.putSetting(DEATHS, "");
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      this.#leftOnDisk = deaths;
+      return;
+    }
+    this.#deaths.restore(deaths);
   }
 
   /** While the pipeline takes events still. */
@@ -100,7 +111,9 @@ export class OperationalEvents {
 
   /** Behind the last commit: counts of deaths that nobody was told of wait for the next start. */
   async save(): Promise<void> {
-    if (!this.#deaths.isEmpty) await this.#deps.store.putSetting(DEATHS, this.#deaths.save());
+    if (this.#deaths.isEmpty) return;
+    if (this.#leftOnDisk !== null) this.#deaths.restore(this.#leftOnDisk);
+    await this.#deps.store.putSetting(DEATHS, this.#deaths.save());
   }
 
   /** What is wanted may have changed with the configuration. */
@@ -185,7 +198,10 @@ export class OperationalEvents {
     }
     this.#targets = targets;
     const areDeathsWanted = targets.has("hookd.delivery.dead") && config.events.deadPerMinute > 0;
-    counters.onDied = areDeathsWanted ? (death) => this.#deaths.note(death, clock.now()) : null;
+    const note = (death: Death) => {
+      if (!this.#own.has(death.webhookId)) this.#deaths.note(death, clock.now());
+    };
+    counters.onDied = areDeathsWanted ? note : null;
     if (!areDeathsWanted) this.#deaths.clear();
     this.#wait();
   }

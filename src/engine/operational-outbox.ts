@@ -48,7 +48,7 @@ export class OperationalOutbox {
     else this.#waiting.push(notice);
   }
 
-  /** Publishes what waits, until there is nothing or it is refused. */
+  /** Publishes what waits, until there is nothing but what was refused. */
   flush(): Promise<void> {
     this.#flushing ??= this.#flushAll().finally(() => {
       this.#flushing = null;
@@ -77,13 +77,15 @@ export class OperationalOutbox {
   }
 
   async #flushAll(): Promise<void> {
-    while (this.#waiting.length > 0) {
-      const batch = this.#waiting.slice(0, BATCH_MAX);
+    let refusedCount = 0;
+    while (this.#waiting.length > refusedCount) {
+      const batch = this.#waiting.slice(0, Math.min(this.#waiting.length - refusedCount, BATCH_MAX));
       const areStored = await this.publish(batch);
       const refused = batch.filter((_, index) => areStored[index] !== true);
-      this.#waiting = [...refused, ...this.#waiting.slice(batch.length)];
+      // Behind the others: what one webhook does not take for now must not keep from another what is for that.
+      this.#waiting = [...this.#waiting.slice(batch.length), ...refused];
       for (const notice of batch) if (!refused.includes(notice)) await notice.onStored?.();
-      if (refused.length > 0) return;
+      refusedCount += refused.length;
     }
   }
 }

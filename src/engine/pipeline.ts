@@ -6,10 +6,11 @@ import type { Clock } from "../lib/clock.ts";
 import type { Timers } from "../lib/timers.ts";
 import type { Outcome, Sender } from "../sender/port.ts";
 import type { CommitBatch, Committed, NewDelivery, Store } from "../store/port.ts";
-import { Arrivals, type Group, type PublishOutcome } from "./arrivals.ts";
+import { Arrivals, eventsOf, type Group, type PublishOutcome } from "./arrivals.ts";
 import { type AttemptTracing, traceOf } from "./attempt-tracing.ts";
 import type { CarefulClock } from "./careful-clock.ts";
 import { CommitPace } from "./commit-pace.ts";
+import { outcomesBeside } from "./commit-parts.ts";
 import type { Counters } from "./counters.ts";
 import { deathAtArrival } from "./death.ts";
 import { Dispatcher } from "./dispatcher.ts";
@@ -55,11 +56,6 @@ export interface PipelineHooks {
   onFatal(error: unknown): void;
 }
 
-/**
- * Outcomes in one commit: when a thousand hanging receivers time out together, events that come meanwhile wait for a
- * part of them, and not for all.
- */
-const COMMIT_OUTCOMES_MAX = 256;
 /** Between tries while the store takes nothing. */
 const COMMIT_RETRY_MS = 250;
 /** Timers tell time in whole milliseconds: what is nearer is now. */
@@ -310,7 +306,7 @@ export class Pipeline {
    */
   async #commitArrived(): Promise<void> {
     const groups = this.#arrivals.take();
-    const outcomes = this.#outcomes.splice(0, COMMIT_OUTCOMES_MAX);
+    const outcomes = this.#outcomes.splice(0, outcomesBeside(eventsOf(groups), this.#outcomes.length));
     const ended = this.#ended;
     this.#ended = [];
     const { clock, store, webhooks } = this.#deps;

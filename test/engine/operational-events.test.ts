@@ -217,6 +217,25 @@ test("deaths that were counted and not told when hookd stopped are told by the n
   expect(sumOfCounts(eventsOf(world, own))).toBe(24);
 });
 
+test("hookd starts on a full disk with deaths that it could not tell before, and the next start tells them", async () => {
+  const world = await setup({ config: { ...QUICK, "events.dead_per_minute": 1 } });
+  const { webhook: own } = await operator(world, "hookd.delivery.dead");
+  for (const count of [4, 3]) await world.publish(await world.webhook({}, { status: 404 }), count);
+  await world.advance(10 * SECOND);
+  expect(sumOfCounts(eventsOf(world, own))).toBe(4);
+  await world.stop();
+  const full = new Problem("disk_full", "planted");
+  world.tap.fault = (method) => (method === "commit" || method === "putSetting" ? full : null);
+  await world.restart();
+  world.tap.fault = () => null;
+  await world.advance(5 * MINUTE);
+  await world.publish(await world.webhook({}, { status: 404 }), 2);
+  await world.advance(10 * SECOND);
+  await world.restart();
+  await world.advance(5 * MINUTE);
+  expect(sumOfCounts(eventsOf(world, own))).toBe(9);
+});
+
 test("while the store takes nothing nothing is lost of what is to be told", async () => {
   const world = await setup({ config: QUICK });
   const { events } = await operator(world);
