@@ -13,6 +13,8 @@ export interface Kind<T> {
   readonly example: string;
   /** Its values are never shown (secrets.ts). */
   readonly isSecret?: boolean;
+  /** A value that is wrong is not repeated: it may hold what should not be shown. */
+  readonly isHiddenInFaults?: boolean;
   /** The value of what YAML gave (or `fromText`); undefined where it is not of this kind. */
   parse(raw: unknown): T | undefined;
   /** An environment variable's text in the form that YAML would have given. */

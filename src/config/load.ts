@@ -76,7 +76,7 @@ export function resolveConfig(source: ConfigSource): Resolved {
     const { kind }: Key<unknown> = KEYS[name];
     values[name] = kind.parse(raw);
     if (values[name] !== undefined) continue;
-    const what = isSecret(name) ? "its value" : quote(raw);
+    const what = isSecret(name) || kind.isHiddenInFaults ? "its value" : quote(raw);
     faults.push(`${where}: ${name}: ${what} is not ${kind.expects}; for example: ${kind.example}`);
   }
   if (faults.length > 0) throw new ConfigError(faults);

@@ -16,6 +16,8 @@ export function collectorEndpoint(example: string): Kind<string | null> {
       "an http or https URL without a user, a query or a fragment, or null (credentials go into trace.headers)",
     range: "",
     example,
+    // What is wrong with it may be that it has a password.
+    isHiddenInFaults: true,
     parse: (raw) => (raw === null ? null : typeof raw === "string" ? parseEndpoint(raw) : undefined),
     fromText: (text) => text,
   };
