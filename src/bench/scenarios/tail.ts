@@ -72,13 +72,18 @@ async function withTail<T>(stage: Stage, rig: Rig, body: () => Promise<T>): Prom
   );
   const ended = once(child, "exit");
   try {
-    child.stdout.resume();
+    let bytes = 0;
+    child.stdout.on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+    });
     let said = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       said = (said + text).slice(-500);
     });
     const result = await body();
     if (child.exitCode !== null) throw new Error(`hookd deliveries tail ended by itself: ${said}`);
+    // One that watches nothing costs nothing.
+    if (bytes === 0) throw new Error(`hookd deliveries tail printed no attempt: ${said}`);
     return result;
   } finally {
     child.kill("SIGTERM");
