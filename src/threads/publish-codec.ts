@@ -4,10 +4,14 @@ import { decodeTraceContext, encodeTraceContext } from "../domain/trace-context.
 import type { PublishOutcome } from "../engine/pipeline.ts";
 import type { PublishRequest } from "../engine/port.ts";
 import { type ByteReader, ByteWriter } from "../lib/bytes.ts";
+import { Interned } from "../lib/interned.ts";
 
 /** Which of the parts that may be missing are there: bits of one byte. */
 const HAS_UID = 1;
 const HAS_TRACE = 2;
+
+/** What is the same in many events lives on in the director's rows. */
+const common = new Interned();
 
 /** Events from the intake to the director, and the answers back: one message of plain bytes per turn of the loop. */
 export function writeRequest(writer: ByteWriter, request: PublishRequest): void {
@@ -25,12 +29,12 @@ export function writeRequest(writer: ByteWriter, request: PublishRequest): void 
 
 /** The payload is a view of the message. */
 export function readRequest(reader: ByteReader): PublishRequest {
-  const userId = reader.text();
-  const eventId = reader.text();
+  const userId = common.of(reader.text());
+  const eventId = common.of(reader.text());
   const parts = reader.u8();
   const uid = (parts & HAS_UID) === 0 ? null : reader.text();
   const trace = (parts & HAS_TRACE) === 0 ? null : decodeTraceContext(reader.bytes());
-  const contentType = reader.text();
+  const contentType = common.of(reader.text());
   const targets: WebhookId[] = [];
   for (let count = reader.u16(); count > 0; count -= 1) targets.push(reader.f64() as WebhookId);
   return { userId, eventId, uid, contentType, targets, payload: reader.bytes(), trace };
