@@ -29,6 +29,8 @@ const MANY_CORES = 5;
 const EVENTS_MIN = 64_000_000;
 /** Sequence numbers have 32 bits, and nobody waits for so many. */
 export const PLANNED_MAX = 500_000_000;
+/** Of a search for the highest rate: hookd is to hold it back, and not publishers that all wait for their answers. */
+export const MAX_CONNECTIONS = 1_024;
 
 export function rigSettings(options: BenchOptions, changes: Partial<RigSettings> = {}): RigSettings {
   const { plan, program, dataDir, signal, onProgress } = options;

@@ -6,6 +6,8 @@ import { SAMPLE_WORDS, type Samples } from "./samples.ts";
 const ACCEPTED = 202;
 /** Seconds whose histograms are kept, for samples that come late. */
 const OPEN_SECONDS = 3;
+/** By then the samples of a second have come. */
+const SAMPLES_LATE_MS = 500;
 
 /** What happened in one second of the time line. Latencies in ms. */
 export interface SecondCounts {
@@ -141,9 +143,9 @@ export class Recorder {
     return this.#seconds;
   }
 
-  /** Of the last second that is over: for progress. */
+  /** Of the last second that is over and whose samples have come: for progress. */
   lastSecond(nowMono: number): SecondCounts {
-    const second = this.#second(nowMono) - 1;
+    const second = this.#second(nowMono - SAMPLES_LATE_MS) - 1;
     if (this.#open.has(second)) this.#summarise(second);
     return this.#count(Math.max(0, second));
   }

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { BenchOptions } from "../bench/plan.ts";
+import { type BenchOptions, MAX_CONNECTIONS, PLANNED_MAX } from "../bench/plan.ts";
 import type { BenchResult } from "../bench/result.ts";
 import { ownCommand } from "../lib/embedded.ts";
 import { parseSize } from "../lib/units.ts";
@@ -26,6 +26,7 @@ const LOAD_DEFAULTS = {
   connections: 256,
   drainMax: 120_000,
 } as const;
+const MAX_DEFAULTS = { duration: 60_000, connections: MAX_CONNECTIONS } as const;
 type LoadOptions = { readonly [K in keyof typeof LOAD_DEFAULTS]: number };
 
 interface Options extends Partial<LoadOptions> {
@@ -68,7 +69,11 @@ export function addBenchCommand(program: Command): void {
     .option("--hanging <share>", "share of the webhooks whose receivers never answer (0%)", shareOption)
     .option("--payload <size>", "payload of an event (1KiB)", payloadOption)
     .option("--batch <events>", "events of a request; due with its last one (1)", wholeNumber(1, 1_000))
-    .option("--connections <count>", "connections that publish (256)", wholeNumber(1, 10_000))
+    .option(
+      "--connections <count>",
+      "connections that publish (256, with --max 1024)",
+      wholeNumber(1, 10_000),
+    )
     .option("--drain-max <time>", "how long deliveries may take after the load (120s)", positiveDuration)
     .option("--max", "find the highest rate that lasts for --duration (60s)")
     .option("--scenario <name>", "one of those below, instead of a load of your own")
@@ -146,7 +151,6 @@ async function playOf(options: Options): Promise<(given: BenchOptions) => Promis
     const { failing, hanging, rate, batch, duration, warmUp } = { ...LOAD_DEFAULTS, ...options };
     if (failing + hanging > 1) throw usage("--failing and --hanging are more than all webhooks together");
     if (batch > rate) throw usage(`a batch of ${batch} takes more than a second to fill at ${rate} events/s`);
-    const { PLANNED_MAX } = await import("../bench/plan.ts");
     if ((rate * (duration + warmUp)) / 1_000 > PLANNED_MAX)
       throw usage(
         `that is more than ${PLANNED_MAX} events: the ledger has no room for them`,
@@ -180,7 +184,7 @@ function benchOptions(
   onProgress: (text: string) => void,
 ): BenchOptions {
   const isMax = options.max === true;
-  const load = { ...LOAD_DEFAULTS, ...(isMax ? { duration: 60_000 } : {}), ...options };
+  const load = { ...LOAD_DEFAULTS, ...(isMax ? MAX_DEFAULTS : {}), ...options };
   return {
     plan: {
       ratePerSecond: load.rate,

@@ -1,6 +1,7 @@
 import { findMax } from "../max.ts";
 import { ledgerOf } from "../measure.ts";
 import { monoMs } from "../mono.ts";
+import { MAX_CONNECTIONS } from "../plan.ts";
 import { processMemory } from "../proc.ts";
 import type { Rig } from "../rig.ts";
 import type { Scenario, Stage } from "../stage.ts";
@@ -25,7 +26,12 @@ export const backlog: Scenario = {
   takes: [],
   origins: 1,
   async play(stage) {
-    const plan = stage.plan({ webhooks: 1_000, origins: 1, durationMs: stage.ms(10_000) });
+    const plan = stage.plan({
+      webhooks: 1_000,
+      origins: 1,
+      connections: MAX_CONNECTIONS,
+      durationMs: stage.ms(10_000),
+    });
     await stage.withRig(plan, {}, async (rig) => {
       const found = await findMax(rig, { ...stage.options, plan });
       stage.runs.push({ ...found.run, title: "max, nothing waiting" });
@@ -84,6 +90,7 @@ async function intake(stage: Stage, rig: Rig): Promise<number> {
   rig.phase = "measuring intake";
   const running = rig.startLoad({
     ratePerSecond: null,
+    connections: MAX_CONNECTIONS,
     durationMs: stage.ms(INTAKE_MS),
     target: { first: 0, count: rig.settings.webhooks, isScattered: false },
   });

@@ -1,4 +1,5 @@
 import { findMax } from "../max.ts";
+import { MAX_CONNECTIONS } from "../plan.ts";
 import type { Scenario } from "../stage.ts";
 
 /** The highest rate that lasts a minute, against what a bare client and a bare server do in the same run. */
@@ -10,6 +11,7 @@ export const max: Scenario = {
     const plan = stage.plan({
       origins: 1,
       webhooks: 1_000,
+      connections: MAX_CONNECTIONS,
       durationMs: stage.ms(stage.options.durationGivenMs ?? 60_000),
     });
     await stage.withRig(plan, {}, async (rig) => {
