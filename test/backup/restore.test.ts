@@ -22,7 +22,7 @@ import { sqliteAdapter } from "../store/sqlite-adapter.ts";
 import { START, World } from "../store/world.ts";
 import { temporaryDirectory } from "../support/world.ts";
 
-const PAGE_BYTES = 16_384;
+const PAGE_BYTES = 8_192;
 const KEY = Buffer.alloc(32, 7);
 const NOW = START + 7_200_000;
 
@@ -156,7 +156,7 @@ test("what is no backup is refused with what it is, and leaves nothing behind", 
 /** A page in the middle of the payload points nowhere: only who reads all of it sees that. */
 function damaged(file: string): Buffer {
   const bytes = readFileSync(file);
-  const at = bytes.lastIndexOf(Buffer.alloc(10_000, 1));
+  const at = bytes.lastIndexOf(Buffer.alloc(PAGE_BYTES - 1_000, 1));
   const page = Math.floor(at / PAGE_BYTES) - 1;
   return bytes.fill(0xa5, page * PAGE_BYTES, page * PAGE_BYTES + 4);
 }

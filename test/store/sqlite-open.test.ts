@@ -3,11 +3,12 @@ import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import Database from "better-sqlite3";
 import { expect, onTestFinished, test } from "vitest";
+import { uidKey } from "../../src/domain/dedupe.ts";
 import { openDatabase } from "../../src/store/sqlite/database.ts";
 import { MIGRATIONS, migrate } from "../../src/store/sqlite/migrations.ts";
 import { type SqliteAdapter, sqliteAdapter } from "./sqlite-adapter.ts";
 import { expectSound } from "./tally-check.ts";
-import { FAR, testClock, World } from "./world.ts";
+import { FAR, testClock, WINDOW_MS, World } from "./world.ts";
 
 function setup(): SqliteAdapter {
   const adapter = sqliteAdapter();
@@ -27,7 +28,7 @@ test("the file is opened as it must be, and stays so over every kind of write", 
   expect(read("journal_mode")).toBe("wal");
   expect(read("locking_mode")).toBe("exclusive");
   expect(read("mmap_size")).toBe(0);
-  expect(read("page_size")).toBe(16_384);
+  expect(read("page_size")).toBe(8_192);
 });
 
 test("a second hookd on the same file is refused, in this process and in another, and the first is unharmed", async () => {
@@ -104,16 +105,33 @@ test("events of before there were traces are delivered after the migration, with
   const hook = await world.webhook();
   const id = await world.publish({ webhooks: [hook], payload: Buffer.from("as it was") });
   await world.store.close();
-  const db = new Database(join(adapter.dataDir, "hookd.db"));
-  db.exec("alter table journal drop column trace");
-  db.pragma("user_version = 2");
-  db.close();
+  takeBack(adapter, 2);
   const store = adapter.at(adapter.dataDir, world.clock);
   await store.open();
   const want = { webhookId: hook.id, status: "pending" as const, limit: 1, firstToken: 1 };
   const [grant] = await store.lease([{ ...want, dueBy: FAR, until: FAR }]);
   expect(grant?.leased).toMatchObject([{ id, trace: null }]);
   expect(Buffer.from(grant!.leased[0]!.payload).toString()).toBe("as it was");
+});
+
+test("uids of before there were several trees are known after the migration, and forgotten in time", async () => {
+  const adapter = setup();
+  const world = await World.open(adapter);
+  const hook = await world.webhook();
+  const known = new Map<string, number>();
+  for (const uid of ["u-1", "u-2", "u-3"]) {
+    known.set(uid, await world.publish({ webhooks: [hook], uid }));
+    world.clock.at += WINDOW_MS;
+    await world.settleDown();
+  }
+  await world.store.close();
+  takeBack(adapter, 3);
+  world.store = adapter.at(adapter.dataDir, world.clock);
+  await world.store.open();
+  const find = (uid: string) => world.store.findEvent(uidKey("acme", uid));
+  for (const [uid, event] of known) expect(await find(uid)).toBe(event);
+  while (await world.store.forgetUids(world.clock.at - WINDOW_MS)) {}
+  expect([await find("u-1"), await find("u-2"), await find("u-3")]).toEqual([null, null, known.get("u-3")]);
 });
 
 test("a migration that fails leaves the version before it, with nothing of its own", () => {
@@ -169,3 +187,18 @@ test("what is not in the log yet stays bounded while commits are large", async (
   // A fold begins at 40,000, and takes fewer commits than it takes to gather as many again.
   expect(most).toBeLessThan(50_000);
 }, 60_000);
+
+/** Makes a closed database one of an earlier version. */
+function takeBack(adapter: SqliteAdapter, version: number): void {
+  const db = new Database(join(adapter.dataDir, "hookd.db"));
+  if (version < 4) {
+    db.exec(`
+      insert into uid select generation, high, low, content, event from uid_seconds;
+      insert into uid select generation, high, low, content, event from uid_minutes;
+      insert into uid select generation, high, low, content, event from uid_hour;
+      drop table uid_seconds; drop table uid_minutes; drop table uid_hour; drop table uid_generation`);
+  }
+  if (version < 3) db.exec("alter table journal drop column trace");
+  db.pragma(`user_version = ${version}`);
+  db.close();
+}

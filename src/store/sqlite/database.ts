@@ -8,11 +8,14 @@ export type Statement = Database.Statement<unknown[], unknown>;
 
 /** SQLite before this version could corrupt a WAL database (fixed 2026-03-13, https://sqlite.org/wal.html#walreset). */
 const SQLITE_VERSION_MIN = "3.51.3";
-/** 16 KiB pages held 15-20 % more events a second than 8 KiB ones (docs/decisions/0001-sqlite-layout.md). */
-const PAGE_BYTES = 16_384;
-/** The WAL is copied back after so many pages (6 MiB), inside the commit that filled it: some 8 ms, five times a second. */
-const CHECKPOINT_PAGES = 400;
-/** Holds the pages that the fold writes into: one a webhook that has traffic, 2,000 of them. */
+/**
+ * Of a new database. Batches go in somewhat faster with 16 KiB (docs/decisions/0001-sqlite-layout.md); but each commit and fold writes
+ * most pages for a few rows, and 8 KiB pages are a fifth less to write (docs/decisions/0018-uids-in-trees.md).
+ */
+const PAGE_BYTES = 8_192;
+/** The WAL is copied back when it has so much, inside the commit that filled it: some 8 ms, several times a second. */
+const CHECKPOINT_BYTES = 6 * 1_024 * 1_024;
+/** Holds the pages that the fold writes into: one or more for each webhook that has traffic. */
 const CACHE_KIB = 32_768;
 
 /** A connection as it comes: every one, since the single binary brings the native part along. */
@@ -41,7 +44,8 @@ export function openDatabase(path: string): Db {
     db.pragma("foreign_keys = OFF");
     db.pragma("mmap_size = 0");
     db.pragma(`cache_size = -${CACHE_KIB}`);
-    db.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
+    const pageBytes = Number(db.pragma("page_size", { simple: true }));
+    db.pragma(`wal_autocheckpoint = ${Math.floor(CHECKPOINT_BYTES / pageBytes)}`);
     assertVersion(db);
     migrate(db, path);
     assertDurable(db);

@@ -88,6 +88,33 @@ export const MIGRATIONS: readonly string[] = [
   -- Place in a trace (domain/trace-context.ts), where the event has one. No row is rewritten.
   alter table journal add column trace blob;
   `,
+  `
+  -- Young uids, on their way to uid (uid-trees.ts).
+  create table uid_seconds(
+    high integer not null, low integer not null, content integer not null, event integer not null,
+    generation integer not null,
+    primary key(high, low)
+  ) strict, without rowid;
+  create table uid_minutes(
+    high integer not null, low integer not null, content integer not null, event integer not null,
+    generation integer not null,
+    primary key(high, low)
+  ) strict, without rowid;
+  create table uid_hour(
+    high integer not null, low integer not null, content integer not null, event integer not null,
+    generation integer not null,
+    primary key(high, low)
+  ) strict, without rowid;
+
+  -- Generations of which something may be remembered. Those there are, from one to the next through the key.
+  create table uid_generation(since integer primary key) strict;
+  insert into uid_generation
+    with recursive known(since) as (
+      select min(generation) from uid
+      union all select (select min(generation) from uid where generation > since) from known where since is not null
+    )
+    select since from known where since is not null;
+  `,
 ];
 
 /** `steps`: a test gives others. */

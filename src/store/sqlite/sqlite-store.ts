@@ -55,6 +55,7 @@ import { lastSeq, readSalt, recoverLanes } from "./recovery.ts";
 import { Remover } from "./remover.ts";
 import { replayJournal } from "./replay-journal.ts";
 import type { SettledRow } from "./settle-batch.ts";
+import { UidTrees } from "./uid-trees.ts";
 import { UidMemory } from "./uids.ts";
 import { Webhooks } from "./webhooks.ts";
 
@@ -134,7 +135,7 @@ class SqliteStore implements Store {
     this.#dropLane = db.prepare("delete from lane where webhook = ?");
     this.#hot = new Hot();
     this.#journal = new Journal(db);
-    this.#uids = new UidMemory(db, this.#options.dedupeWindowMs);
+    this.#uids = new UidMemory(new UidTrees(db, this.#options.clock), this.#options.dedupeWindowMs);
     this.#webhooks = new Webhooks(db);
     this.#lanes = new Lanes(db, this.#hot, this.#journal, this.#webhooks);
     this.#fold = new Fold(db, this.#hot, this.#uids, (webhookId) => this.#lanes.rewind(webhookId));

@@ -1,0 +1,148 @@
+import type { DedupeKey } from "../../domain/dedupe.ts";
+import type { EventSeq } from "../../domain/ids.ts";
+import type { Clock } from "../../lib/clock.ts";
+import type { Db, Statement } from "./database.ts";
+
+/** First halves of hashes are below this. */
+const RING = 2 ** 52;
+/**
+ * The small trees, the smallest first, and how long a pass over each takes: for so long what is written stays in it. Each is
+ * some ten times as large as the one before, so that ten rows or more share each page that a pass writes.
+ */
+const SMALL_TREES = [
+  { table: "uid_seconds", passMs: 25_000 },
+  { table: "uid_minutes", passMs: 240_000 },
+  { table: "uid_hour", passMs: 2_400_000 },
+] as const;
+const LARGE_TREE = "uid";
+/** A pass carries so many on for each uid that is written, at most: after a pause it has fallen behind by all of the tree. */
+const CARRIED_PER_WRITTEN = 3;
+
+export interface KnownUid {
+  readonly event: EventSeq;
+  readonly content: number;
+}
+
+/**
+ * The uids on disk, by hash: new ones in `uid_seconds`, then in `uid_minutes`, `uid_hour`, and for good in `uid`. In the large
+ * tree every uid lies in a page of its own, as hashes have no neighbours in time: to write it there at once would write a
+ * page, twice, for 40 bytes. A pass goes round each of the small trees in order of the hash and carries what it finds into
+ * the next one, where several then share each page (docs/decisions/0018-uids-in-trees.md).
+ *
+ * A generation is a dedupe window's worth of uids, named by the time at which it began; they are forgotten by generation.
+ */
+export class UidTrees {
+  readonly #add: Statement;
+  readonly #findYoung: Statement;
+  readonly #findOld: Statement;
+  readonly #addGeneration: Statement;
+  readonly #dropGeneration: Statement;
+  readonly #deleteSlice: Statement;
+  readonly #passes: readonly Pass[];
+  /** Of those that are not forgotten, the oldest one first. */
+  readonly generations: number[];
+
+  constructor(db: Db, clock: Clock) {
+    this.#add = db.prepare("insert or replace into uid_seconds values (?, ?, ?, ?, ?)");
+    const findIn = (table: string) =>
+      `select content, event from ${table} where high = ? and low = ? and generation >= ?`;
+    this.#findYoung = db.prepare(SMALL_TREES.map(({ table }) => findIn(table)).join(" union all "));
+    this.#findOld = db.prepare(
+      "select content, event from uid where generation = ? and high = ? and low = ?",
+    );
+    this.#addGeneration = db.prepare("insert or ignore into uid_generation values (?)");
+    this.#dropGeneration = db.prepare("delete from uid_generation where since = ?");
+    this.#deleteSlice = db.prepare(
+      "delete from uid where generation = ? and (high, low) in (select high, low from uid where generation = ? limit ?)",
+    );
+    // The last one first, so that nothing is carried twice in one slice.
+    this.#passes = SMALL_TREES.map(
+      ({ table, passMs }, index) =>
+        new Pass(db, clock, { from: table, to: SMALL_TREES[index + 1]?.table ?? LARGE_TREE, passMs }),
+    ).reverse();
+    this.generations = db
+      .prepare("select since from uid_generation where since > -1 order by since")
+      .pluck()
+      .all() as number[];
+  }
+
+  find({ uidHigh, uidLow }: DedupeKey): KnownUid | null {
+    const [oldest] = this.generations;
+    if (oldest === undefined) return null;
+    const key = [uidHigh, uidLow, oldest];
+    const young = this.#findYoung.get(...key, ...key, ...key);
+    if (young) return young as KnownUid;
+    for (let index = this.generations.length - 1; index >= 0; index -= 1) {
+      const old = this.#findOld.get(this.generations[index], uidHigh, uidLow);
+      if (old) return old as KnownUid;
+    }
+    return null;
+  }
+
+  /** Begins a slice, inside the caller's transaction. */
+  beginSlice(): void {
+    this.#addGeneration.run(this.generations.at(-1));
+  }
+
+  add({ uidHigh, uidLow, content }: DedupeKey, event: EventSeq): void {
+    this.#add.run(uidHigh, uidLow, content, event, this.generations.at(-1));
+  }
+
+  /** Carries on what is due, for so many uids added, inside the caller's transaction; the returned function confirms it. */
+  carry(added: number): () => void {
+    const confirms = this.#passes.map((pass) =>
+      pass.carry(added * CARRIED_PER_WRITTEN, this.generations[0] ?? 0),
+    );
+    return () => {
+      for (const confirm of confirms) confirm();
+    };
+  }
+
+  /** Deletes up to `limit` of the oldest generation, inside the caller's transaction. Whether that was all of it. */
+  forgetSlice(limit: number): boolean {
+    const [oldest] = this.generations;
+    if (this.#deleteSlice.run(oldest, oldest, limit).changes === limit) return false;
+    // What the small trees still have of it is no longer found, and deleted when a pass comes by.
+    this.#dropGeneration.run(oldest);
+    return true;
+  }
+}
+
+/** Goes round one tree in order of the hash, a stretch at a time, in time with the clock, and begins anew at the end. */
+class Pass {
+  readonly #clock: Clock;
+  readonly #passMs: number;
+  readonly #endOf: Statement;
+  readonly #copy: Statement;
+  readonly #remove: Statement;
+  #at = 0;
+  #movedMono: number;
+
+  constructor(db: Db, clock: Clock, { from, to, passMs }: { from: string; to: string; passMs: number }) {
+    this.#clock = clock;
+    this.#passMs = passMs;
+    this.#movedMono = clock.mono();
+    const columns = "high, low, content, event, generation";
+    const stretch = `from ${from} where high >= ? and high < ?`;
+    this.#endOf = db.prepare(`select high ${stretch} order by high limit 1 offset ?`).pluck();
+    this.#copy = db.prepare(
+      `insert or replace into ${to}(${columns}) select ${columns} ${stretch} and generation >= ? order by high, low`,
+    );
+    this.#remove = db.prepare(`delete ${stretch}`);
+  }
+
+  carry(limit: number, oldestGeneration: number): () => void {
+    const nowMono = this.#clock.mono();
+    const passed = (nowMono - this.#movedMono) / this.#passMs;
+    const due = Math.min(RING, this.#at + Math.ceil(RING * passed));
+    // Beyond the limit: to where that ends, but over one hash at least.
+    const cut = this.#endOf.get(this.#at, due, limit) as number | undefined;
+    const end = cut === undefined ? due : Math.max(cut, this.#at + 1);
+    this.#copy.run(this.#at, end, oldestGeneration);
+    this.#remove.run(this.#at, end);
+    return () => {
+      this.#at = end === RING ? 0 : end;
+      this.#movedMono = nowMono;
+    };
+  }
+}
