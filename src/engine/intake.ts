@@ -71,7 +71,8 @@ export class Intake {
       lanes.push(lane);
     }
     const { userId, eventId, uid, contentType, payload, trace } = request;
-    const dedupe = uid === null ? null : dedupeKey(userId, uid, eventId, contentType, payload);
+    const dedupe =
+      uid === null ? null : (request.dedupe ?? dedupeKey(userId, uid, eventId, contentType, payload));
     const job = expansion === null ? null : { ...expansion, spec: expandOf(seq, eventId) };
     return {
       event: { seq, userId, eventId, uid, dedupe, contentType, payload, targets, expansion: job, trace },

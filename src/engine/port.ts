@@ -1,3 +1,4 @@
+import type { DedupeKey } from "../domain/dedupe.ts";
 import type { Attempt, DeadReason, Delivery, DeliveryStatus } from "../domain/delivery.ts";
 import type { DeliveryId, EventSeq, IdSalt, JobId, KeyId, WebhookId } from "../domain/ids.ts";
 import type { Job, JobSpec } from "../domain/job.ts";
@@ -132,6 +133,8 @@ export interface PublishRequest {
   readonly targets: readonly WebhookId[];
   /** The span of its acceptance, kept with the event for those of its attempts. Null: not traced. */
   readonly trace: TraceContext | null;
+  /** What is remembered of the uid, where it was worked out on the way here; otherwise the engine works it out. */
+  readonly dedupe?: DedupeKey | null;
 }
 
 export interface PublishResult {

@@ -1,3 +1,4 @@
+import { type DedupeKey, dedupeKey } from "../domain/dedupe.ts";
 import type { DeliveryId, EventSeq, JobId, WebhookId } from "../domain/ids.ts";
 import { PROBLEMS, Problem, type ProblemCode } from "../domain/problem.ts";
 import { decodeTraceContext, encodeTraceContext } from "../domain/trace-context.ts";
@@ -13,18 +14,24 @@ const HAS_TRACE = 2;
 /** What is the same in many events lives on in the director's rows. */
 const common = new Interned();
 
-/** Events from the intake to the director, and the answers back: one message of plain bytes per turn of the loop. */
+/**
+ * Events from the intake to the director, and the answers back: one message of plain bytes per turn of the loop. Uids are
+ * hashed on this side: the director is the one that all others wait for.
+ */
 export function writeRequest(writer: ByteWriter, request: PublishRequest): void {
-  writer.text(request.userId);
-  writer.text(request.eventId);
-  const { uid, trace } = request;
+  const { userId, eventId, uid, contentType, payload, trace } = request;
+  writer.text(userId);
+  writer.text(eventId);
   writer.u8((uid === null ? 0 : HAS_UID) | (trace === null ? 0 : HAS_TRACE));
-  if (uid !== null) writer.text(uid);
+  if (uid !== null) {
+    writer.text(uid);
+    writeDedupe(writer, dedupeKey(userId, uid, eventId, contentType, payload));
+  }
   if (trace !== null) writer.bytes(encodeTraceContext(trace));
-  writer.text(request.contentType);
+  writer.text(contentType);
   writer.u16(request.targets.length);
   for (const target of request.targets) writer.f64(target);
-  writer.bytes(request.payload);
+  writer.bytes(payload);
 }
 
 /** The payload is a view of the message. */
@@ -32,12 +39,24 @@ export function readRequest(reader: ByteReader): PublishRequest {
   const userId = common.of(reader.text());
   const eventId = common.of(reader.text());
   const parts = reader.u8();
-  const uid = (parts & HAS_UID) === 0 ? null : reader.text();
+  const hasUid = (parts & HAS_UID) !== 0;
+  const uid = hasUid ? reader.text() : null;
+  const dedupe = hasUid ? readDedupe(reader) : null;
   const trace = (parts & HAS_TRACE) === 0 ? null : decodeTraceContext(reader.bytes());
   const contentType = common.of(reader.text());
   const targets: WebhookId[] = [];
   for (let count = reader.u16(); count > 0; count -= 1) targets.push(reader.f64() as WebhookId);
-  return { userId, eventId, uid, contentType, targets, payload: reader.bytes(), trace };
+  return { userId, eventId, uid, contentType, targets, payload: reader.bytes(), trace, dedupe };
+}
+
+function writeDedupe(writer: ByteWriter, { uidHigh, uidLow, content }: DedupeKey): void {
+  writer.f64(uidHigh);
+  writer.f64(uidLow);
+  writer.f64(content);
+}
+
+function readDedupe(reader: ByteReader): DedupeKey {
+  return { uidHigh: reader.f64(), uidLow: reader.f64(), content: reader.f64() };
 }
 
 const ACCEPTED = 0;

@@ -1,8 +1,10 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { type DedupeKey, dedupeKey } from "../../src/domain/dedupe.ts";
 import { ATTEMPT_ERRORS, VERDICTS } from "../../src/domain/delivery.ts";
 import type { DeliveryId, EventSeq, JobId, WebhookId } from "../../src/domain/ids.ts";
 import { Problem } from "../../src/domain/problem.ts";
+import type { PublishRequest } from "../../src/engine/port.ts";
 import { ByteReader, ByteWriter } from "../../src/lib/bytes.ts";
 import {
   newWriter,
@@ -33,18 +35,23 @@ const request = fc.record({
   trace: fc.option(traceContext),
 });
 
-test("publish requests come out of the bytes as they went in", () => {
+test("publish requests come out of the bytes as they went in, with the hash of what has a uid", () => {
   fc.assert(
     fc.property(fc.array(request, { maxLength: 20 }), (requests) => {
       const writer = newWriter();
       for (const one of requests) writeRequest(writer, one);
       const reader = new ByteReader(writer.take());
       const read = requests.map(() => readRequest(reader));
-      expect(read.map((one) => ({ ...one, payload: Uint8Array.from(one.payload) }))).toEqual(requests);
+      const hashed = requests.map((one) => ({ ...one, dedupe: hashOf(one) }));
+      expect(read.map((one) => ({ ...one, payload: Uint8Array.from(one.payload) }))).toEqual(hashed);
       expect(reader.hasMore).toBe(false);
     }),
   );
 });
+
+function hashOf({ userId, uid, eventId, contentType, payload }: PublishRequest): DedupeKey | null {
+  return uid === null ? null : dedupeKey(userId, uid, eventId, contentType, payload);
+}
 
 test("publish results and problems come out of the bytes as they went in", () => {
   const delivery = fc.record({

@@ -1,5 +1,6 @@
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { expect, onTestFinished, test } from "vitest";
+import { dedupeKey } from "../../src/domain/dedupe.ts";
 import type { EventSeq, WebhookId } from "../../src/domain/ids.ts";
 import { Problem } from "../../src/domain/problem.ts";
 import type { PublishRequest } from "../../src/engine/port.ts";
@@ -52,10 +53,11 @@ test("events published in one turn travel as one message, and each gets its own 
   const arrived = nextMessage(director);
   const published = Promise.all([0, 1, 2].map((number) => engine.publish(request(number))));
   const requests = answer(director, await arrived);
-  expect(requests.map(({ eventId, uid, targets }) => [eventId, uid, targets])).toEqual([
-    ["event-0", null, [1]],
-    ["event-1", "uid-1", [2]],
-    ["event-2", null, [3]],
+  const dedupe = dedupeKey("acme", "uid-1", "event-1", "application/json", Buffer.from("{}"));
+  expect(requests.map(({ eventId, uid, targets, dedupe }) => [eventId, uid, targets, dedupe])).toEqual([
+    ["event-0", null, [1], null],
+    ["event-1", "uid-1", [2], dedupe],
+    ["event-2", null, [3], null],
   ]);
   expect((await published).map(({ event }) => event)).toEqual([0, 1, 2]);
 });
