@@ -23,8 +23,12 @@ export interface LeasingDeps {
   readonly tracing: AttemptTracing | null;
 }
 
-/** Rounds of leasing after one commit. */
-const ROUNDS_MAX = 4;
+/**
+ * A cycle leases for so long, and for one round at least: events that come meanwhile wait for it. When a thousand hanging
+ * receivers time out together, as many deliveries wait for their slots, at 50 us each.
+ */
+const LEASING_MAX_MS = 3;
+const ROUNDS_MAX = 16;
 const LEASE_GRACE_MS = 30_000;
 
 /** Fills the free slots, lane by lane in turn. The webhook is looked at again here: a change is obeyed. */
@@ -38,8 +42,9 @@ export class Leasing {
   /** What was leased goes to the dispatcher; what must end without an attempt is put into `ended`. */
   async lease(ended: EndedFlight[]): Promise<void> {
     const { schedule, clock } = this.#deps;
-    schedule.wake(clock.now(), clock.mono());
-    for (let round = 0; round < ROUNDS_MAX; round += 1) {
+    const begunMono = clock.mono();
+    schedule.wake(clock.now(), begunMono);
+    for (let round = 0; round < ROUNDS_MAX && clock.mono() - begunMono < LEASING_MAX_MS; round += 1) {
       const now = clock.now();
       const plans = schedule.plan(now, clock.mono());
       if (plans.length === 0) return;

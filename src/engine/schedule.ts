@@ -36,8 +36,8 @@ export interface Plan {
 
 /** Deliveries that a user may be given in one turn, at most: fewer while there are fewer free slots than that for each. */
 const QUANTUM_MAX = 16;
-/** Leases planned in one pass: bounds what one pass reads and sends. */
-const PLANNED_MAX = 512;
+/** Leases planned in one pass: some 3 ms of reading. */
+const PLANNED_MAX = 64;
 /** While fresh deliveries wait, retries hold at most this share of all slots... */
 const RETRY_SHARE = 0.2;
 /** ...and lanes that have not shown a success yet this one: black holes cannot take every socket. */

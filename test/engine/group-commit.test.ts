@@ -206,3 +206,24 @@ test("a failure that is no problem of the store's ends the thread, and is not sw
   expect(world.fatal.splice(0)).toEqual([bug]);
   world.crash();
 });
+
+test("where many leases wait, what is published meanwhile is committed after the first few of them", async () => {
+  const world = await setup();
+  const webhooks = await Promise.all(Array.from({ length: 300 }, () => world.webhook()));
+  await world.call(world.director.pause());
+  await world.call(world.director.publishMany(webhooks.map((webhook) => world.requestFor(webhook))));
+  const before = world.tap.calls.length;
+  let published: Promise<readonly PublishOutcome[]> | null = null;
+  world.tap.delay = (method) => {
+    if (method !== "lease") return null;
+    world.time.spend(5);
+    published ??= world.director.publishMany([world.requestFor(webhooks[0]!)]);
+    return null;
+  };
+  await world.call(world.director.resume());
+  await world.advance(1_000);
+  const calls = world.tap.calls.slice(before).filter((call) => call === "lease" || call === "commit");
+  expect(calls.slice(0, 3)).toEqual(["lease", "commit", "lease"]);
+  expect(world.receivers.attempts).toHaveLength(301);
+  expect(published).not.toBeNull();
+});

@@ -67,6 +67,11 @@ export class FakeTime implements Clock, Timers {
     this.#wallAhead += ms;
   }
 
+  /** So long something holds up the thread: time passes, and no timer fires meanwhile. */
+  spend(ms: number): void {
+    this.#mono += ms;
+  }
+
   /** Runs all that can run without time passing. */
   async settle(): Promise<void> {
     let quiet = 0;
