@@ -1,5 +1,5 @@
 import { KeyedHeap } from "../lib/keyed-heap.ts";
-import { type Lane, NEVER } from "./lane.ts";
+import { heldUntil, type Lane, NEVER } from "./lane.ts";
 
 /**
  * What the metrics tell of all lanes together, kept as lanes change: a scrape walks none of them, however many there
@@ -10,7 +10,7 @@ export class LaneFigures {
   readonly #open = new Set<Lane>();
   /** Open, or paused by its user. */
   readonly #shut = new Set<Lane>();
-  /** Those of the others that a Retry-After holds, by when that ends. */
+  /** Those of the others that wait for their receivers (`heldUntil`), by when that ends. */
   readonly #held = new KeyedHeap<Lane>();
   /** Those in which something waits, by when the first of it is due. */
   readonly #waiting = new KeyedHeap<Lane>();
@@ -19,7 +19,7 @@ export class LaneFigures {
   note(lane: Lane, now: number): void {
     const { isOpen } = lane.breaker;
     const isShut = isOpen || lane.webhook.isPaused;
-    const isHeld = !isShut && lane.holdUntil > now;
+    const isHeld = !isShut && heldUntil(lane) > now;
     const dueAt = Math.min(lane.pendingDueAt, lane.retryingDueAt);
     if (!isShut && !isHeld && dueAt === NEVER) {
       this.drop(lane);
@@ -30,7 +30,7 @@ export class LaneFigures {
     else this.#open.delete(lane);
     if (isShut) this.#shut.add(lane);
     else this.#shut.delete(lane);
-    if (isHeld) this.#held.set(lane, lane.holdUntil);
+    if (isHeld) this.#held.set(lane, heldUntil(lane));
     else this.#held.delete(lane);
     if (dueAt < NEVER) this.#waiting.set(lane, dueAt);
     else this.#waiting.delete(lane);

@@ -20,7 +20,7 @@ export const NEVER = Number.POSITIVE_INFINITY;
  *
  *   idle     nothing waits
  *   waiting  what waits is due later                              -> ready at that time
- *   parked   paused, breaker open, rate limit or Retry-After      -> ready at that time, or when resumed
+ *   parked   paused, breaker open, rate limit, Retry-After, hung  -> ready at that time, or when resumed
  *   full     as many in flight as its concurrency allows          -> ready when one ends
  *   silent   some in flight, and no answer to any for long        -> ready when one ends
  *   ready    due work, and room for it: it stands in the queue for a slot
@@ -45,6 +45,8 @@ export interface Lane {
   bucket: Bucket | null;
   /** Asked for by the receiver: nothing goes before, wall clock. */
   holdUntil: number;
+  /** It hung: its turn to be tried again, so that those that hang together are not all tried at once. Wall clock. */
+  turnAt: number;
   /** Earliest time for which a wake-up is set; NEVER without. */
   wakeAt: number;
   /** It stands in the queue for a slot. */
@@ -76,6 +78,7 @@ export function createLane(webhook: Webhook, nowMono: number): Lane {
     ramp: createRamp(),
     bucket: webhook.rateLimit ? createBucket(webhook.rateLimit, nowMono) : null,
     holdUntil: 0,
+    turnAt: 0,
     wakeAt: NEVER,
     isQueued: false,
     targetVersion: 0,
@@ -123,10 +126,15 @@ export function concurrencyOf(lane: Lane, concurrencyMax: number, nowMono: numbe
   return Math.max(1, Math.min(lane.ramp.limit, lane.webhook.concurrencyMax ?? concurrencyMax));
 }
 
+/** Until when its receiver has the lane wait: by a Retry-After, or since it hung. In the past: it does not. */
+export function heldUntil(lane: Lane): number {
+  return Math.max(lane.holdUntil, lane.turnAt);
+}
+
 /** When the lane's own rules let it send: now or earlier, a time to come, or NEVER while it is paused. */
 export function sendableAt(lane: Lane, policy: BreakerPolicy, now: number, nowMono: number): number {
   if (lane.webhook.isPaused && isOn(lane.webhook)) return NEVER;
-  let at = lane.holdUntil;
+  let at = heldUntil(lane);
   if (lane.breaker.isOpen && !isProbeDue(lane.breaker, policy, now)) at = Math.max(at, lane.breaker.probeAt);
   if (lane.bucket) at = Math.max(at, now + nextTokenAtMono(lane.bucket, nowMono) - nowMono);
   return at;
@@ -136,6 +144,7 @@ export function sendableAt(lane: Lane, policy: BreakerPolicy, now: number, nowMo
 export function resetHealth(lane: Lane): void {
   lane.breaker = createBreaker();
   lane.holdUntil = 0;
+  lane.turnAt = 0;
 }
 
 /** The lane's state for the store; null when there is nothing to remember. */
@@ -155,7 +164,7 @@ export function isForgettable(lane: Lane, now: number, nowMono: number): boolean
     !lane.breaker.isOpen &&
     lane.breaker.failingSince === null &&
     lane.storedState === null &&
-    lane.holdUntil <= now &&
+    heldUntil(lane) <= now &&
     (lane.bucket === null || isFull(lane.bucket, nowMono))
   );
 }

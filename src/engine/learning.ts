@@ -25,6 +25,10 @@ export interface LearningDeps {
 
 /** The receiver's Retry-After holds its whole lane at most so long. */
 const HOLD_MAX_MS = 5 * 60_000;
+/** Between two receivers that hang, when they are tried again: each of them is to be connected to anew. */
+const HUNG_EVERY_MS = 2;
+/** And so long at most: the breaker opens meanwhile, and then it says when. */
+const HUNG_HOLD_MAX_MS = 30_000;
 /** Of the newest duration in the moving mean of a lane. */
 const USUAL_WEIGHT = 0.1;
 /** What a crash takes at most from the time that a receiver has been failing, while its breaker has never opened. */
@@ -33,6 +37,8 @@ const FAILING_STORED_MS = 60 * 60_000;
 /** What settled attempts tell about their lanes: breaker, concurrency, hold, statistics. */
 export class Learning {
   readonly #deps: LearningDeps;
+  /** The last turn that was given to a receiver that hung, wall clock. */
+  #hungTurnAt = 0;
 
   constructor(deps: LearningDeps) {
     this.#deps = deps;
@@ -71,7 +77,8 @@ export class Learning {
       if (transition === "opened") rampReset(lane.ramp);
       const max = lane.webhook.concurrencyMax ?? config.delivery.concurrencyMax;
       if (attempt.verdict === "success") rampSuccess(lane.ramp, max, nowMono);
-      else if (attempt.error === "timeout" && transition !== "opened") this.#slowDown(lane, attempt, nowMono);
+      else if (attempt.error === "timeout" && transition !== "opened")
+        this.#slowDown(lane, attempt, now, nowMono);
     });
     if (outcome.retryAfterMs !== null) {
       lane.holdUntil = Math.max(lane.holdUntil, now + Math.min(outcome.retryAfterMs, HOLD_MAX_MS));
@@ -86,9 +93,14 @@ export class Learning {
   }
 
   /** One timeout among answers halves the lane's pace; where nothing was heard since it began, all that is known is void. */
-  #slowDown(lane: Lane, attempt: Attempt, nowMono: number): void {
-    if (lane.heardMono <= nowMono - attempt.durationMs) rampReset(lane.ramp);
-    else rampTimeout(lane.ramp);
+  #slowDown(lane: Lane, attempt: Attempt, now: number, nowMono: number): void {
+    if (lane.heardMono > nowMono - attempt.durationMs) {
+      rampTimeout(lane.ramp);
+      return;
+    }
+    rampReset(lane.ramp);
+    this.#hungTurnAt = Math.min(Math.max(now, this.#hungTurnAt + HUNG_EVERY_MS), now + HUNG_HOLD_MAX_MS);
+    lane.turnAt = this.#hungTurnAt;
   }
 
   /**

@@ -44,6 +44,11 @@ const RETRY_SHARE = 0.2;
 const UNPROVEN_SHARE = 0.5;
 /** Users that hold more than an equal share of the slots leave the rest of this one to those who hold less. */
 const CROWD_SHARE = 0.9;
+/**
+ * While so many slots are taken at most, a new delivery goes straight to its sender though others stand in the queue: those
+ * wait for their turn to be read, and not for a slot.
+ */
+const HANDOFF_SHARE = 0.5;
 /** Where the store has less than was counted, and a change of it is not counted yet: when to look again. */
 const RECOUNT_MS = 100;
 
@@ -79,6 +84,7 @@ export class Schedule {
   /** Users with something in flight. */
   readonly #userInFlight = new Map<string, number>();
   #crowdMax = 0;
+  #handOffMax = 0;
   #retryMax = 0;
   #unprovenMax = 0;
   #retriesInFlight = 0;
@@ -174,7 +180,7 @@ export class Schedule {
       (lane.webhook.ordering === "fifo" && lane.retrying > 0) ||
       lane.inFlight >= concurrencyOf(lane, this.#limits.concurrencyMax, nowMono) ||
       this.inFlight >= this.#limits.inFlightMax ||
-      this.#ready.size > 0 ||
+      (this.#ready.size > 0 && this.inFlight >= this.#handOffMax) ||
       (!lane.ramp.isProven && this.#isUnprovenShareUsed()) ||
       this.#roomOfUser(lane.webhook.userId) <= 0 ||
       sendableAt(lane, this.#limits.breaker, now, nowMono) > now
@@ -437,6 +443,7 @@ export class Schedule {
     this.#retryMax = Math.max(1, Math.floor(limits.inFlightMax * RETRY_SHARE));
     this.#unprovenMax = Math.max(1, Math.floor(limits.inFlightMax * UNPROVEN_SHARE));
     this.#crowdMax = Math.max(1, Math.floor(limits.inFlightMax * CROWD_SHARE));
+    this.#handOffMax = Math.floor(limits.inFlightMax * HANDOFF_SHARE);
   }
 
   #admitOne(held: Set<Lane>, now: number, nowMono: number): void {

@@ -99,7 +99,9 @@ function parkHold(delivery: DeliveryBody, { rate_limit, live }: WebhookBody, now
   if (delivery.next_retry_at !== null && Date.parse(until) <= Date.parse(delivery.next_retry_at)) return null;
   const limit = rate_limit === null ? null : `its rate limit of ${rate_limit.per_second} a second`;
   const asked = "the receiver asked for a pause with Retry-After";
-  const why = limit === null ? asked : `by ${limit}, or because ${asked}`;
+  const hung = "the last attempt timed out, and receivers that hang are tried again one after the other";
+  const reason = live?.last_error?.error === "timeout" ? `${hung}; or ${asked}` : asked;
+  const why = limit === null ? reason : `by ${limit}, or because ${reason}`;
   return {
     kind: "parked",
     text: `Its webhook is held back until ${formatTime(until, now)}: ${why}.`,

@@ -51,7 +51,9 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   hookd_lanes: gauge("Lanes in memory."),
   hookd_lanes_ready: gauge("Lanes with due work that wait for a slot."),
   hookd_lanes_open: gauge("Lanes whose breaker is open."),
-  hookd_lanes_parked: gauge("Lanes that send nothing now: breaker open, paused, or held by Retry-After."),
+  hookd_lanes_parked: gauge(
+    "Lanes that send nothing now: breaker open, paused, held by Retry-After, or hung and waiting for their turn.",
+  ),
   hookd_dlq_size: gauge("Dead deliveries."),
   hookd_jobs_running: gauge("Bulk jobs that are not done."),
   hookd_store_bytes: gauge("Size of the database file."),

@@ -92,3 +92,34 @@ test("a lane that hangs does not hold up another's handoff", async () => {
   await world.advance(5);
   expect(world.receivers.of(healthy.id)).toHaveLength(2);
 });
+
+/** Deliveries wait, one for each of `count` webhooks; while they are leased, some of them 5 ms after the others, one more is published. */
+async function publishDuringLeases(count: number, inFlightMax: number) {
+  const world = await setup({ config: { "delivery.in_flight_max": inFlightMax } });
+  const webhooks = await Promise.all(
+    Array.from({ length: count + 1 }, () => world.webhook({}, { afterMs: 1_000 })),
+  );
+  const last = webhooks.pop()!;
+  await world.call(world.director.pause());
+  await world.call(world.director.publishMany(webhooks.map((webhook) => world.requestFor(webhook))));
+  let isPublished = false;
+  world.tap.delay = (method) => {
+    if (method !== "lease") return null;
+    world.time.spend(5);
+    if (!isPublished) void world.director.publishMany([world.requestFor(last)]);
+    isPublished = true;
+    return null;
+  };
+  await world.call(world.director.resume());
+  await world.advance(20_000);
+  expect(world.receivers.attempts).toHaveLength(count + 1);
+  return world.receivers.attempts.findIndex(({ order }) => order.webhookId === last.id);
+}
+
+test("a fresh delivery does not wait for those that stand in the queue while half of the slots are free", async () => {
+  expect(await publishDuringLeases(300, 1_000)).toBeLessThan(130);
+});
+
+test("a fresh delivery stands in the queue behind the others once half of the slots are taken", async () => {
+  expect(await publishDuringLeases(300, 100)).toBe(300);
+});

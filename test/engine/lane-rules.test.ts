@@ -219,6 +219,21 @@ describe("silent lanes", () => {
     expect(new Set(await world.fates(ids))).toEqual(new Set(["success"]));
   });
 
+  test("receivers that hung together are tried again one after the other, each of them", async () => {
+    const world = await setup({ config: { "delivery.timeout": "15s" } });
+    const webhooks = await Promise.all(Array.from({ length: 100 }, () => world.webhook({}, HANGS)));
+    for (const webhook of webhooks) await world.publish(webhook, 3);
+    expect(world.receivers.attempts).toHaveLength(200);
+    await world.advance(15_000);
+    const again = () => world.receivers.attempts.slice(200);
+    expect(again().length).toBeLessThan(10);
+    await world.advance(1_000);
+    expect(new Set(again().map(({ order }) => order.webhookId)).size).toBe(100);
+    const moments = again().map(({ atMono }) => atMono);
+    const inTenMs = moments.map((from) => moments.filter((at) => at >= from && at < from + 10).length);
+    expect(Math.max(...inTenMs)).toBeLessThanOrEqual(10);
+  });
+
   test("a receiver that always takes its time is not silent", async () => {
     const world = await setup();
     const webhook = await world.webhook({}, { afterMs: 2 * SECOND });

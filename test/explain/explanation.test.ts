@@ -179,6 +179,12 @@ describe("what comes next", () => {
       null,
     ],
     ["parked", webhookOf({}, { parked_until: ago(-3) }), "asked for a pause with Retry-After", null],
+    [
+      "parked",
+      webhookOf({}, { parked_until: ago(-3), last_error: { at: ago(1), error: "timeout" } }),
+      "the last attempt timed out",
+      null,
+    ],
     ["full", webhookOf({}, { in_flight: 2, backlog: 7 }), "2 attempts of its webhook are in flight", null],
     ["order", webhookOf({ ordering: "fifo" }, { backlog: 7 }), "in order (fifo)", null],
   ] as const)("says what holds it back: %s", (kind, webhook, words, command) => {
