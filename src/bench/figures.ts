@@ -105,6 +105,7 @@ function planText({ plan }: RunFigures): string {
     `${load} for ${formatDuration(plan.durationMs)}`,
     `${count(plan.webhooks, "webhook")} on ${count(plan.origins, "origin")} of ${count(plan.users, "user")}`,
     `${plan.payloadBytes} bytes`,
+    count(plan.connections, "connection"),
     ...(plan.batch === 1 ? [] : [`batches of ${plan.batch}`]),
     ...(plan.latencyMs === 0 ? [] : [`receivers take ${plan.latencyMs} ms`]),
     ...(plan.failingShare === 0 ? [] : [`${plan.failingShare * 100} % fail`]),

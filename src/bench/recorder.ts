@@ -146,8 +146,9 @@ export class Recorder {
   /** Of the last second that is over and whose samples have come: for progress. */
   lastSecond(nowMono: number): SecondCounts {
     const second = this.#second(nowMono - SAMPLES_LATE_MS) - 1;
+    if (second < 0) return emptySecond();
     if (this.#open.has(second)) this.#summarise(second);
-    return this.#count(Math.max(0, second));
+    return this.#count(second);
   }
 
   #second(atMono: number): number {

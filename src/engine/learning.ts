@@ -76,8 +76,10 @@ export class Learning {
       // Broken now, it shares the slots of those that have shown nothing yet, so that its probes cannot take all.
       if (transition === "opened") rampReset(lane.ramp);
       const max = lane.webhook.concurrencyMax ?? config.delivery.concurrencyMax;
-      if (attempt.verdict === "success") rampSuccess(lane.ramp, max, nowMono);
-      else if (attempt.error === "timeout" && transition !== "opened")
+      if (attempt.verdict === "success") {
+        lane.turnAt = 0;
+        rampSuccess(lane.ramp, max, nowMono);
+      } else if (attempt.error === "timeout" && transition !== "opened")
         this.#slowDown(lane, attempt, now, nowMono);
     });
     if (outcome.retryAfterMs !== null) {
@@ -99,6 +101,8 @@ export class Learning {
       return;
     }
     rampReset(lane.ramp);
+    // Those that hung together with this one, or after its breaker opened, take no turn of their own.
+    if (lane.breaker.isOpen || lane.turnAt > now) return;
     this.#hungTurnAt = Math.min(Math.max(now, this.#hungTurnAt + HUNG_EVERY_MS), now + HUNG_HOLD_MAX_MS);
     lane.turnAt = this.#hungTurnAt;
   }

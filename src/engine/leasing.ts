@@ -42,8 +42,8 @@ export class Leasing {
   /** What was leased goes to the dispatcher; what must end without an attempt is put into `ended`. */
   async lease(ended: EndedFlight[]): Promise<void> {
     const { schedule, clock } = this.#deps;
+    schedule.wake(clock.now(), clock.mono());
     const begunMono = clock.mono();
-    schedule.wake(clock.now(), begunMono);
     for (let round = 0; round < ROUNDS_MAX && clock.mono() - begunMono < LEASING_MAX_MS; round += 1) {
       const now = clock.now();
       const plans = schedule.plan(now, clock.mono());

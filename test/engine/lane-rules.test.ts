@@ -234,6 +234,21 @@ describe("silent lanes", () => {
     expect(Math.max(...inTenMs)).toBeLessThanOrEqual(10);
   });
 
+  test("a receiver that hung takes one turn for all that timed out together", async () => {
+    const world = await setup({ config: { "delivery.timeout": "15s", "breaker.consecutive": 1_000 } });
+    const many = await Promise.all(Array.from({ length: 40 }, () => world.webhook({ concurrencyMax: 50 })));
+    for (const webhook of many) await warm(world, webhook, 60);
+    for (const webhook of many) world.receivers.set(webhook.id, HANGS);
+    for (const webhook of many) await world.publish(webhook, 50);
+    const late = await world.webhook({}, HANGS);
+    await world.advance(10);
+    await world.publish(late, 3);
+    const before = world.receivers.of(late.id).length;
+    // Had each of 2,000 attempts taken a turn of 2 ms, this one's would be four seconds away.
+    await world.advance(15 * SECOND + 500);
+    expect(world.receivers.of(late.id).length).toBeGreaterThan(before);
+  });
+
   test("a receiver that always takes its time is not silent", async () => {
     const world = await setup();
     const webhook = await world.webhook({}, { afterMs: 2 * SECOND });

@@ -4,9 +4,9 @@ import type { Fold } from "./fold.ts";
 
 /**
  * Rows and uids that a commit folds at most for each event and outcome of its own, however many it has. An event that only
- * waits makes two and a half steps: its row, every other one's uid, and leaving memory. With less what is hot would grow.
+ * waits makes up to four steps: its row, its uid (two), and leaving memory. With less what is hot would grow.
  */
-const PER_EVENT = 4;
+const PER_EVENT = 5;
 const IN_COMMIT_MIN = 64;
 /** A quiet moment's slice: some 2 ms. */
 const IDLE = 500;

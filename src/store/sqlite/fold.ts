@@ -8,6 +8,8 @@ import type { UidMemory } from "./uids.ts";
 
 /** A fold begins when so many deliveries have changed... */
 const FOLD_ROWS_MAX = 40_000;
+/** What a uid takes, with those that are carried on for it (uid-trees.ts), in steps of a row. */
+const UID_STEPS = 2;
 /** ...or when the oldest change is so old: the more rows a page of the log takes at once, the less is written. */
 const FOLD_AGE_MS = 3_000;
 
@@ -114,7 +116,7 @@ export class Fold {
     if (this.#work) return;
     const since = this.#hot.dirtySince;
     // Each row is written, and later leaves memory.
-    const steps = 2 * this.#hot.dirtyCount + this.#uids.freshCount;
+    const steps = 2 * this.#hot.dirtyCount + UID_STEPS * this.#uids.freshCount;
     const gatheredMs = Math.min(now - (since ?? now), FOLD_AGE_MS);
     const dirty = this.#hot.takeDirty();
     const lanes: FoldingLane[] = [];
@@ -157,7 +159,7 @@ export class Fold {
       moves.move(row.webhookId, row.slot, slotOf(row.status, row.reason));
     }
     this.#tally.write(moves);
-    const uidsLimit = limit - rows.length;
+    const uidsLimit = Math.ceil((limit - rows.length) / UID_STEPS);
     const uids = Math.min(uidsLimit, this.#uids.frozenCount);
     const confirmUids = this.#uids.foldSlice(uidsLimit);
     const isLast = next.lane === work.lanes.length && this.#uids.isFoldedAfter(uidsLimit);
@@ -173,7 +175,7 @@ export class Fold {
       work.at = isLast ? BEGINNING : next;
       work.isWritten = isLast;
       confirmUids();
-      work.pace.did(rows.length + uids);
+      work.pace.did(rows.length + UID_STEPS * uids);
       if (!isLast) return;
       this.foldedUpTo = work.mark.journalId;
       this.#hot.foldWritten();

@@ -6,7 +6,7 @@ import type { Db, Statement } from "./database.ts";
 /** First halves of hashes are below this. */
 const RING = 2 ** 52;
 /**
- * The small trees, the smallest first, and how long a pass over each takes: for so long what is written stays in it. Each is
+ * The small trees, the smallest first, and how long a pass over each takes: for so long, at most, what is written stays in it. Each is
  * some ten times as large as the one before, so that ten rows or more share each page that a pass writes.
  */
 const SMALL_TREES = [
@@ -15,8 +15,11 @@ const SMALL_TREES = [
   { table: "uid_hour", passMs: 2_400_000 },
 ] as const;
 const LARGE_TREE = "uid";
-/** A pass carries so many on for each uid that is written, at most: after a pause it has fallen behind by all of the tree. */
-const CARRIED_PER_WRITTEN = 3;
+/**
+ * A pass carries on so many for each uid that is written, at most. As many as are written keep a tree as it is; more make up
+ * for the time since the last slice, and after a pause for up to a lap.
+ */
+const CARRIED_PER_WRITTEN = 2;
 
 export interface KnownUid {
   readonly event: EventSeq;
@@ -115,13 +118,16 @@ class Pass {
   readonly #endOf: Statement;
   readonly #copy: Statement;
   readonly #remove: Statement;
-  #at = 0;
-  #movedMono: number;
+  #at: number;
+  /** When it should have been where it is; monotonic. */
+  #atMono: number;
 
   constructor(db: Db, clock: Clock, { from, to, passMs }: { from: string; to: string; passMs: number }) {
     this.#clock = clock;
     this.#passMs = passMs;
-    this.#movedMono = clock.mono();
+    // Where the last process may have left it: one that never lived for a whole pass would leave the end of the ring alone.
+    this.#at = Math.floor(((clock.now() % passMs) / passMs) * RING);
+    this.#atMono = clock.mono();
     const columns = "high, low, content, event, generation";
     const stretch = `from ${from} where high >= ? and high < ?`;
     this.#endOf = db.prepare(`select high ${stretch} order by high limit 1 offset ?`).pluck();
@@ -132,17 +138,18 @@ class Pass {
   }
 
   carry(limit: number, oldestGeneration: number): () => void {
+    const at = this.#at;
     const nowMono = this.#clock.mono();
-    const passed = (nowMono - this.#movedMono) / this.#passMs;
-    const due = Math.min(RING, this.#at + Math.ceil(RING * passed));
+    const atMono = Math.max(this.#atMono, nowMono - this.#passMs);
+    const due = Math.min(RING, at + Math.ceil((RING * (nowMono - atMono)) / this.#passMs));
     // Beyond the limit: to where that ends, but over one hash at least.
-    const cut = this.#endOf.get(this.#at, due, limit) as number | undefined;
-    const end = cut === undefined ? due : Math.max(cut, this.#at + 1);
-    this.#copy.run(this.#at, end, oldestGeneration);
-    this.#remove.run(this.#at, end);
+    const cut = this.#endOf.get(at, due, limit) as number | undefined;
+    const end = cut === undefined ? due : Math.max(cut, at + 1);
+    this.#copy.run(at, end, oldestGeneration);
+    this.#remove.run(at, end);
     return () => {
       this.#at = end === RING ? 0 : end;
-      this.#movedMono = nowMono;
+      this.#atMono = atMono + ((end - at) / RING) * this.#passMs;
     };
   }
 }
