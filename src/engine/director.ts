@@ -197,6 +197,7 @@ export class Director implements Engine {
   /** Takes no more, lets what is in flight end for at most `delivery.drain`, makes everything durable, closes. */
   async stop(): Promise<void> {
     this.#phase = "stopping";
+    this.#lanes.isStopped = true;
     const { clock, timers, config, senders, store } = this.#deps;
     await Promise.all([this.#runner.stop(), this.#backups.stop()]);
     await this.#pipeline.stopLeasing();

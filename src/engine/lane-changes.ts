@@ -30,6 +30,8 @@ const JOB_BACKLOG_MAX = 2_000;
 /** What happens to queues outside of the pipeline: at start, by commands, bulk work, expiry. Keeps the counts true. */
 export class LaneChanges {
   readonly #deps: LaneChangesDeps;
+  /** The process ends: what was changed need not be counted any more, and a store that does not answer holds nobody up. */
+  isStopped = false;
 
   constructor(deps: LaneChangesDeps) {
     this.#deps = deps;
@@ -115,7 +117,7 @@ export class LaneChanges {
     onChanged();
   }
 
-  /** The changes are made already: a store that does not answer is asked again until it does. */
+  /** The changes are made already: a store that does not answer is asked again until it does, or hookd stops. */
   async #load(ids: readonly WebhookId[]): Promise<ReadonlyMap<WebhookId, Webhook>> {
     const { webhooks, timers } = this.#deps;
     for (;;) {
@@ -124,6 +126,7 @@ export class LaneChanges {
       } catch (error) {
         if (!(error instanceof Problem)) throw error;
       }
+      if (this.isStopped) return new Map();
       await new Promise<void>((resolve) => {
         timers.after(LOAD_RETRY_MS, resolve);
       });

@@ -209,3 +209,21 @@ test("a change of queues that leases overtake is no drift, and nothing is stuck 
   await world.advance(2 * SECOND);
   expect(await world.tally(ids)).toEqual({ success: 10 });
 });
+
+test("a stop does not wait for a store that does not answer, though what expired is to be counted", async () => {
+  const world = await setup({ config: { "cache.entries": 1, "delivery.age_max": "1h" } });
+  const webhook = await world.webhook();
+  await world.call(world.director.updateWebhook(webhook.id, { isPaused: true }));
+  await world.publish(webhook, 3);
+  await world.webhook();
+  const gone = new Problem("store_unavailable", "the store does not answer");
+  let asked = 0;
+  world.tap.fault = (method) => {
+    if (method !== "getWebhooks") return null;
+    asked += 1;
+    return gone;
+  };
+  await world.advance(2 * 60 * 60 * SECOND);
+  expect(asked).toBeGreaterThan(0);
+  await world.stop();
+});
