@@ -249,6 +249,24 @@ describe("silent lanes", () => {
     expect(world.receivers.of(late.id).length).toBeGreaterThan(before);
   });
 
+  test("a receiver that hung and answers another attempt meanwhile gives its turn back", async () => {
+    const world = await setup({ config: { "delivery.timeout": "15s", "breaker.consecutive": 1_000 } });
+    const others = await Promise.all(Array.from({ length: 1_000 }, () => world.webhook({}, HANGS)));
+    for (const webhook of others) await world.publish(webhook);
+    let attempts = 0;
+    const webhook = await world.webhook({}, () => {
+      attempts += 1;
+      return attempts === 1 ? HANGS : { afterMs: 14_020 };
+    });
+    await world.advance(10);
+    await world.publish(webhook);
+    await world.advance(1_100);
+    await world.publish(webhook, 3);
+    // The first attempt times out behind a thousand others: its turn is two seconds away. The second one ends well before.
+    await world.advance(15_200 - 1_110);
+    expect(world.receivers.of(webhook.id).length).toBeGreaterThanOrEqual(3);
+  });
+
   test("a receiver that always takes its time is not silent", async () => {
     const world = await setup();
     const webhook = await world.webhook({}, { afterMs: 2 * SECOND });
