@@ -93,10 +93,10 @@ describe("one binary alone in an empty directory, with no environment, no home a
     writeFileSync(join(place.directory, "probe.cjs"), PROBE);
     const probed = `--node-options=--require ./probe.cjs --trace-gc --trace-parallel-scavenge --no-incremental-marking`;
     const { stdout } = await place.run([probed, "--version"], { NODE_OPTIONS: "--no-such-option" }).ended;
-    expect(stdout).toContain("execArgv --max-semi-space-size=8 ");
+    expect(stdout).toContain("execArgv --max-semi-space-size=8 --v8-pool-size=1 ");
     // What is looked at by each collection is set by the program, first of all: how often the collector then runs, it decides.
     const flags = /^exec "\$node" (--.+?) "\$root/m.exec(readFileSync(join(ROOT, "bin/hookd"), "utf8"))?.[1];
-    const set = (flags ?? "").split(" ").filter((flag) => !flag.startsWith("--max-semi-space-size"));
+    const set = (flags ?? "").split(" ").filter((flag) => !/^--(max-semi-space|v8-pool)-size=/.test(flag));
     expect(set).toContain("--heap-growing-percent=50");
     const program = readFileSync(await builtBinary());
     for (const flag of set) expect(program.includes(`setFlagsFromString("${flag}")`)).toBe(true);
