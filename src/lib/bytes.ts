@@ -138,7 +138,7 @@ export class ByteReader {
     return value;
   }
 
-  bytes(): Uint8Array {
+  bytes(): Buffer {
     const length = this.u32();
     const value = this.#buffer.subarray(this.#at, this.#at + length);
     this.#at += length;

@@ -1,6 +1,7 @@
 import { ATTEMPT_ERRORS, VERDICTS } from "../domain/delivery.ts";
 import type { DeliveryId, WebhookId } from "../domain/ids.ts";
 import { ByteReader, type ByteWriter } from "../lib/bytes.ts";
+import { InternedBytes } from "../lib/interned.ts";
 import type { Outcome, SendOrder } from "../sender/port.ts";
 
 /** Orders from the director to a sender, and outcomes back: one message of plain bytes per batch. */
@@ -41,6 +42,8 @@ export function decodeOrders(bytes: Uint8Array): SendOrder[] {
 }
 
 const NONE = 255;
+/** Most receivers say the same few bytes each time, and the row of each delivery holds them until the fold has written it. */
+const excerpts = new InternedBytes();
 
 export function writeAttemptOutcome(writer: ByteWriter, outcome: Outcome): void {
   const { attempt } = outcome;
@@ -84,8 +87,8 @@ export function decodeOutcomes(bytes: Uint8Array): Outcome[] {
         verdict,
         statusCode: statusCode === 0 ? null : statusCode,
         error,
-        // A copy: a view would keep the whole message alive until the fold has written the row.
-        excerpt: excerpt.length === 0 ? null : Uint8Array.from(excerpt),
+        // No view: it would keep the whole message alive until the fold has written the row.
+        excerpt: excerpt.length === 0 ? null : excerpts.of(excerpt),
       },
     });
   }
