@@ -209,6 +209,24 @@ describe("idle connections", () => {
     await server.allClosed();
   });
 
+  it("beside another one of their origin are closed after 5 s", async () => {
+    const { target, burst, clock, sender, sweep } = setupSwept(50);
+    const servers = await Promise.all([receiver(answerOk), receiver(answerOk)]);
+    for (const [index, server] of servers.entries()) target(server.url, { webhookId: id(index + 1) });
+    await burst(20, id(1));
+    await burst(1, id(2));
+    clock.advance(4_000);
+    await burst(3, id(1));
+    clock.advance(1_500);
+    sweep();
+    expect(sender.counts()).toMatchObject({ idleConnections: 5, idleOrigins: 2 });
+    clock.advance(4_000);
+    sweep();
+    expect(sender.counts()).toMatchObject({ idleConnections: 2, idleOrigins: 2 });
+    await burst(1, id(1));
+    expect(servers[0]!.connections).toBe(20);
+  });
+
   it.each([
     ["timeout=5", 4_000],
     ["max=9, timeout=20", 19_000],
