@@ -7,6 +7,7 @@ import { problemAnswer } from "./problems.ts";
 import type { FastPublish, FastRequest } from "./publish-fast.ts";
 import { ANSWER_TYPE } from "./publishing.ts";
 import { readHead } from "./request-head.ts";
+import { type SharedReads, shareReads } from "./shared-reads.ts";
 import { WAITING_MAX } from "./waiting.ts";
 
 export interface FastConnectionsDeps {
@@ -97,6 +98,8 @@ class FastConnection {
   readonly #all: FastConnections;
   readonly #socket: Socket;
   readonly #answers: Answer[] = [];
+  /** Null: it reads a stream. */
+  readonly #reads: SharedReads | null;
   #partial: Partial | null = null;
   /** What Node's server has to read; null while nothing has come that is not ours. */
   #rest: Buffer | null = null;
@@ -108,7 +111,8 @@ class FastConnection {
     this.#socket = socket;
     this.#activeMono = all.deps.clock.mono();
     socket.setNoDelay(true);
-    socket.on("data", this.#onData);
+    this.#reads = shareReads(socket, this.#onData);
+    if (this.#reads === null) socket.on("data", this.#onData);
     socket.on("end", this.#onEnd);
     socket.on("error", this.#onError);
     socket.on("close", this.#onClose);
@@ -135,6 +139,7 @@ class FastConnection {
     this.#socket.destroy();
   }
 
+  /** `chunk` is used again afterwards. */
   readonly #onData = (chunk: Buffer): void => {
     const at = this.#readBody(chunk, 0);
     if (this.#partial === null && at < chunk.length) this.#readRequests(chunk, at);
@@ -161,7 +166,7 @@ class FastConnection {
       const bodyAt = end + HEAD_END.length;
       // The full way asks for the key before it reads a body: strangers get no memory for theirs here either.
       if (!request || (chunk.length - bodyAt < request.bodyBytes && !this.#all.deps.fast.isKnown(request))) {
-        this.#leave(chunk.subarray(at));
+        this.#leave(Buffer.from(chunk.subarray(at)));
         return;
       }
       this.#activeMono = this.#all.deps.clock.mono();
@@ -173,7 +178,7 @@ class FastConnection {
   #begin(request: FastRequest, chunk: Buffer, bodyAt: number): number {
     const bodyEnd = bodyAt + request.bodyBytes;
     if (bodyEnd <= chunk.length) {
-      this.#publish(request, chunk.subarray(bodyAt, bodyEnd));
+      this.#publish(request, Buffer.from(chunk.subarray(bodyAt, bodyEnd)));
       return bodyEnd;
     }
     this.#partial = { request, body: Buffer.allocUnsafe(request.bodyBytes), length: 0 };
@@ -237,6 +242,7 @@ class FastConnection {
     socket.off("data", this.#onData).off("end", this.#onEnd).off("error", this.#onError);
     socket.off("close", this.#onClose).off("drain", this.#onDrain);
     if (socket.destroyed) return;
+    this.#reads?.toStream();
     socket.unshift(rest);
     this.#all.deps.handOver(socket);
     socket.resume();

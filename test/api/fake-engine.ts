@@ -38,6 +38,8 @@ function createState() {
     keys: new Map<KeyId, ApiKey>(),
     backups: new Map<string, Backup>(),
     pause: null as Pause | null,
+    /** What those who look for routes wait for, when set. */
+    routesAfter: null as Promise<void> | null,
     /** What publish rejects with, when set. */
     failure: null as Problem | null,
     calls: { publish: 0, routes: 0 },
@@ -203,6 +205,7 @@ export function createFakeEngine(now: () => number): FakeEngine {
     },
     async routes(keys) {
       state.calls.routes += 1;
+      await state.routesAfter;
       return keys.map(({ userId, eventId }) => {
         const hit = matchCandidates(eventId)
           .map((pattern) => find(userId, pattern))

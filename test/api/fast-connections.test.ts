@@ -1,6 +1,6 @@
 import { connect, type Socket } from "node:net";
 import fc from "fast-check";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { readHead } from "../../src/api/request-head.ts";
 import { setup } from "./world.ts";
 
@@ -61,6 +61,37 @@ test("requests that come together are answered in their order, each once", async
   const text = await line.answers(20);
   expect([...text.matchAll(/"event_uid":"(uid-\d+)"/g)].map((match) => match[1])).toEqual(uids);
   expect(engine.state.published).toHaveLength(20);
+});
+
+test("in a Node without shared reads it is the same, and the connection is handed over as well", async () => {
+  const { port, publish, engine } = await world();
+  const fields = vi.spyOn(Object, "getOwnPropertySymbols").mockReturnValue([]);
+  onTestFinished(() => fields.mockRestore());
+  const line = open(port);
+  await line.send(publish("{}") + publish("[]"));
+  await line.answers(2);
+  await line.send(`GET /healthz HTTP/1.1\r\nHost: hookd\r\n\r\n${publish("null")}`);
+  expect(statuses(await line.answers(4))).toEqual([202, 202, 200, 202]);
+  expect(fields).toHaveBeenCalled();
+  expect(engine.state.published.map(({ payload }) => Buffer.from(payload).toString())).toEqual([
+    "{}",
+    "[]",
+    "null",
+  ]);
+});
+
+test("what waits for a look at the store is not touched by what others send meanwhile", async () => {
+  const { port, publish, engine } = await world();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  engine.state.routesAfter = promise;
+  const waiting = open(port);
+  await waiting.send(`${publish("[1,2,3]")}GET /healthz HTTP/1.1\r\nHost: hookd\r\n\r\n`);
+  const other = open(port);
+  await other.send(`GET /healthz HTTP/1.1\r\nHost: ${"h".repeat(1_000)}\r\n\r\n`);
+  await other.answers(1);
+  resolve();
+  expect(statuses(await waiting.answers(2))).toEqual([202, 200]);
+  expect(engine.state.published.map(({ payload }) => Buffer.from(payload).toString())).toEqual(["[1,2,3]"]);
 });
 
 test("a request may be cut anywhere", async () => {
