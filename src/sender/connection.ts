@@ -39,6 +39,8 @@ export class Connection {
   isRetired = false;
   /** The owner's: whether it is in its list of idle ones, and next to which. */
   isIdle = false;
+  /** The owner's: when it became idle, another one of its origin was. */
+  isExtra = false;
   idleBefore: Connection | null = null;
   idleAfter: Connection | null = null;
   /** While idle: monotonic time from which it must not be used. */

@@ -21,7 +21,9 @@ const SURPLUS_PER_SWEEP_MAX = 256;
 /**
  * The connections of all origins. Taking never waits: with none idle a new one is opened, for lanes bound
  * concurrency upstream. Idle ones of an origin are a stack, so that few stay busy and the rest time out; over
- * all origins the longest idle one is closed when there are too many.
+ * all origins the longest idle one is closed when there are too many, of those that are not the only idle one of their origin
+ * as long as there are any: the next attempt to an origin whose only one was closed for the sake of another's fifth has to
+ * open one, which makes the next fifth. A sender with 10,000 origins did nothing else for as long as the load lasted.
  *
  * Too many are more than `idleMax`, if all open ones together are also more than were taken at once lately
  * (in this second or the one before). Without that second half, load that swings between 2,000 and 4,096 in
@@ -36,7 +38,9 @@ export class Connections {
   readonly #dialer: Dialer;
   readonly #writer = new RequestWriter();
   readonly #idleByOrigin = new Map<string, Connection[]>();
+  /** One of each origin, and its others: whoever has to make room, these do first. */
   readonly #idle = new IdleList();
+  readonly #extra = new IdleList();
   /** Idle ones and taken ones: it changes only when one is opened or closed. */
   readonly #all = new Set<Connection>();
   /** The most that were taken at once, since the last sweep and between the two before. */
@@ -51,11 +55,11 @@ export class Connections {
   }
 
   get idleCount(): number {
-    return this.#idle.size;
+    return this.#idle.size + this.#extra.size;
   }
 
   get takenCount(): number {
-    return this.#all.size - this.#idle.size;
+    return this.#all.size - this.idleCount;
   }
 
   /** Origins with idle connections: nothing is kept for the others. */
@@ -74,7 +78,7 @@ export class Connections {
       }
       stack?.pop();
       if (stack?.length === 0) this.#idleByOrigin.delete(endpoint.origin);
-      this.#idle.remove(connection);
+      this.#listOf(connection).remove(connection);
       this.#notePeak();
       return connection;
     }
@@ -95,14 +99,15 @@ export class Connections {
   release(connection: Connection): void {
     const seconds = connection.keepAliveSeconds;
     const stack = this.#idleByOrigin.get(connection.endpoint.origin);
-    const idleMaxMs = stack === undefined ? IDLE_MS : EXTRA_IDLE_MS;
+    connection.isExtra = stack !== undefined;
+    const idleMaxMs = connection.isExtra ? EXTRA_IDLE_MS : IDLE_MS;
     const idleMs = seconds === null ? idleMaxMs : Math.min(idleMaxMs, seconds * 1_000 - IDLE_MARGIN_MS);
     if (this.idleMax === 0 || idleMs <= 0 || connection.isRetired || !connection.isReusable) {
       this.discard(connection);
       return;
     }
     connection.idleUntilMono = this.#dialer.options.clock.mono() + idleMs;
-    this.#idle.add(connection);
+    this.#listOf(connection).add(connection);
     if (stack === undefined) this.#idleByOrigin.set(connection.endpoint.origin, [connection]);
     else stack.push(connection);
     if (this.#hasSurplus()) this.#closeOldest();
@@ -117,7 +122,7 @@ export class Connections {
   /** Those that are open now serve what they are taken for, and no further attempt. */
   retire(): void {
     for (const connection of this.#all) connection.isRetired = true;
-    while (this.#idle.oldest !== null) this.#closeOldest();
+    while (this.idleCount > 0) this.#closeOldest();
   }
 
   /** Closes what has been idle for too long, and gives surplus back. Called by its own timer. */
@@ -125,11 +130,12 @@ export class Connections {
     const nowMono = this.#dialer.options.clock.mono();
     this.#peakBefore = this.#peak;
     this.#peak = this.takenCount;
-    let connection = this.#idle.oldest;
-    while (connection !== null) {
-      const next = connection.idleAfter;
-      if (connection.idleUntilMono <= nowMono) this.#closeIdle(connection);
-      connection = next;
+    for (const list of [this.#extra, this.#idle]) {
+      for (let connection = list.oldest; connection !== null; ) {
+        const next: Connection | null = connection.idleAfter;
+        if (connection.idleUntilMono <= nowMono) this.#closeIdle(connection);
+        connection = next;
+      }
     }
     for (let count = 0; count < SURPLUS_PER_SWEEP_MAX && this.#hasSurplus(); count += 1) this.#closeOldest();
     if (this.#all.size === 0) this.#stopTimer();
@@ -140,7 +146,7 @@ export class Connections {
     this.isClosed = true;
     this.#stopTimer();
     const all = [...this.#all];
-    for (const connection of all) this.#idle.remove(connection);
+    for (const connection of all) this.#listOf(connection).remove(connection);
     this.#all.clear();
     this.#idleByOrigin.clear();
     await Promise.all(all.map((connection) => connection.close()));
@@ -151,15 +157,16 @@ export class Connections {
   }
 
   #hasSurplus(): boolean {
-    return this.#idle.size > this.idleMax && this.#all.size > Math.max(this.#peak, this.#peakBefore);
+    return this.idleCount > this.idleMax && this.#all.size > Math.max(this.#peak, this.#peakBefore);
   }
 
   #closeOldest(): void {
-    if (this.#idle.oldest !== null) this.#closeIdle(this.#idle.oldest);
+    const oldest = this.#extra.oldest ?? this.#idle.oldest;
+    if (oldest !== null) this.#closeIdle(oldest);
   }
 
   #closeIdle(connection: Connection): void {
-    this.#idle.remove(connection);
+    this.#listOf(connection).remove(connection);
     this.#all.delete(connection);
     const stack = this.#idleByOrigin.get(connection.endpoint.origin);
     // The longest idle one is mostly the first of its stack.
@@ -167,6 +174,10 @@ export class Connections {
     if (index >= 0) stack?.splice(index, 1);
     if (stack?.length === 0) this.#idleByOrigin.delete(connection.endpoint.origin);
     void connection.close();
+  }
+
+  #listOf(connection: Connection): IdleList {
+    return connection.isExtra ? this.#extra : this.#idle;
   }
 
   #stopTimer(): void {

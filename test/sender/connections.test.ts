@@ -173,6 +173,22 @@ describe("idle connections", () => {
     expect(server.connections).toBe(300);
   });
 
+  it("above the limit give way to the only one of an origin, however long that is idle", async () => {
+    const { target, burst, sender, sweep } = setupSwept(5);
+    const servers = await Promise.all(Array.from({ length: 4 }, () => receiver(answerOk)));
+    for (const [index, server] of servers.entries()) {
+      target(server.url, { webhookId: id(index + 1) });
+      await burst(1, id(index + 1));
+    }
+    await burst(30, id(4));
+    sweep(2);
+    expect(sender.counts()).toMatchObject({ idleConnections: 5, idleOrigins: 4 });
+    for (const [index, server] of servers.slice(0, 3).entries()) {
+      await burst(1, id(index + 1));
+      expect(server.connections).toBe(1);
+    }
+  });
+
   it("and taken ones are never more than were ever taken at once and the limit together", async () => {
     const { target, burst, sender, sweep } = setupSwept(7);
     const servers = await Promise.all(Array.from({ length: 4 }, () => receiver(answerOk)));
