@@ -225,6 +225,22 @@ describe("idle connections", () => {
     await server.allClosed();
   });
 
+  it("are closed some in each turn: thousands at once would hold up what is in flight", async () => {
+    const { target, burst, clock, sender, sweep } = setupSwept(200);
+    const server = await receiver(answerOk);
+    target(server.url);
+    await burst(150);
+    clock.advance(30_000);
+    sweep();
+    const left = [sender.counts().idleConnections];
+    while (left.at(-1)! > 0) {
+      await new Promise((done) => setImmediate(done));
+      left.push(sender.counts().idleConnections);
+    }
+    expect(left).toEqual([118, 86, 54, 22, 0]);
+    await server.allClosed();
+  });
+
   it("beside another one of their origin are closed after 5 s", async () => {
     const { target, burst, clock, sender, sweep } = setupSwept(50);
     const servers = await Promise.all([receiver(answerOk), receiver(answerOk)]);
