@@ -96,6 +96,24 @@ test("live traffic goes on during a replay", async () => {
   }
 });
 
+test("a replay makes less at once while somebody publishes", async () => {
+  const doneBeside = async (eventsEach5Ms: number) => {
+    const world = await setup();
+    const { webhook } = await withDead(world, 2_000);
+    const other = await world.webhook({ userId: "other" });
+    const job = await world.call(world.director.createJob(replayOf(webhook)));
+    for (let round = 0; round < 40; round += 1) {
+      if (eventsEach5Ms > 0) await world.publish(other, eventsEach5Ms);
+      await world.advance(5);
+    }
+    return (await jobNow(world, job)).done;
+  };
+  const alone = await doneBeside(0);
+  const beside = await doneBeside(1);
+  expect(beside).toBeGreaterThanOrEqual(100);
+  expect(alone).toBeGreaterThanOrEqual(2 * beside);
+});
+
 test("a purge deletes the dead, and a cancelled job goes no further", async () => {
   const world = await setup();
   const { webhook, ids } = await withDead(world, 600);
