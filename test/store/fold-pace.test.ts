@@ -6,14 +6,14 @@ test("a small fold is owed whole from the beginning", () => {
   expect(new FoldPace(1_000, 3_000, 50).owed(50)).toBe(1_000);
 });
 
-test("a large fold is owed evenly over six tenths of the time that its changes took", () => {
+test("a large fold is owed evenly over most of the time that its changes took", () => {
   const pace = new FoldPace(100_000, 3_000, 0);
   expect(pace.owed(0)).toBe(0);
-  expect(pace.owed(900)).toBe(50_000);
+  expect(pace.owed(1_275)).toBe(50_000);
   pace.did(49_900);
-  expect(pace.owed(900)).toBe(0);
-  expect(pace.owed(909)).toBe(600);
-  expect(pace.owed(1_800)).toBe(50_100);
+  expect(pace.owed(1_275)).toBe(0);
+  expect(pace.owed(1_288)).toBe(610);
+  expect(pace.owed(2_550)).toBe(50_100);
 });
 
 test("a fold whose changes came at once, or from the future, waits for nothing", () => {

@@ -1,7 +1,7 @@
 /** A fold of so few steps is done at once. */
 const AT_ONCE_MAX = 1_000;
 /** A larger one takes this share of the time in which its changes gathered, so that it is over before the next one is due. */
-const SPREAD = 0.6;
+const SPREAD = 0.85;
 /** Steps are done so many at a time or more: neighbours share pages, and each slice writes a page at its edge twice. */
 const SLICE_MIN = 256;
 
