@@ -69,22 +69,18 @@ export class Connections {
     return this.#idleByOrigin.size;
   }
 
-  /** The connection that became idle last, or a new one. */
+  /** The connection that became idle last, or a new one. What is over waits for the sweep: it may be thousands. */
   take(endpoint: Endpoint): Connection {
-    const stack = this.#idleByOrigin.get(endpoint.origin);
-    const nowMono = this.#dialer.options.clock.mono();
-    for (let connection = stack?.at(-1); connection !== undefined; connection = stack?.at(-1)) {
-      if (connection.idleUntilMono <= nowMono) {
-        this.#closeIdle(connection);
-        continue;
-      }
-      stack?.pop();
-      if (stack?.length === 0) this.#idleByOrigin.delete(endpoint.origin);
-      this.#listOf(connection).remove(connection);
-      this.#notePeak();
-      return connection;
-    }
-    return this.open(endpoint);
+    const { origin } = endpoint;
+    const stack = this.#idleByOrigin.get(origin);
+    const connection = stack && usable(stack, this.#dialer.options.clock.mono());
+    if (connection === undefined) return this.open(endpoint);
+    if (connection === stack?.at(-1)) stack.pop();
+    else stack?.shift();
+    if (stack?.length === 0) this.#idleByOrigin.delete(origin);
+    this.#listOf(connection).remove(connection);
+    this.#notePeak();
+    return connection;
   }
 
   /** A new one, whatever is idle. */
@@ -101,14 +97,15 @@ export class Connections {
   release(connection: Connection): void {
     const seconds = connection.keepAliveSeconds;
     const stack = this.#idleByOrigin.get(connection.endpoint.origin);
-    connection.isExtra = stack !== undefined;
+    const nowMono = this.#dialer.options.clock.mono();
+    connection.isExtra = stack !== undefined && usable(stack, nowMono) !== undefined;
     const idleMaxMs = connection.isExtra ? EXTRA_IDLE_MS : IDLE_MS;
     const idleMs = seconds === null ? idleMaxMs : Math.min(idleMaxMs, seconds * 1_000 - IDLE_MARGIN_MS);
     if (this.idleMax === 0 || idleMs <= 0 || connection.isRetired || !connection.isReusable) {
       this.discard(connection);
       return;
     }
-    connection.idleUntilMono = this.#dialer.options.clock.mono() + idleMs;
+    connection.idleUntilMono = nowMono + idleMs;
     this.#listOf(connection).add(connection);
     if (stack === undefined) this.#idleByOrigin.set(connection.endpoint.origin, [connection]);
     else stack.push(connection);
@@ -195,4 +192,12 @@ export class Connections {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
   }
+}
+
+/** The newest of an origin's idle ones; where that is over all but the first are, which is kept for longer. */
+function usable(stack: readonly Connection[], nowMono: number): Connection | undefined {
+  const newest = stack.at(-1);
+  if (newest !== undefined && newest.idleUntilMono > nowMono) return newest;
+  const first = stack[0];
+  return first !== undefined && first.idleUntilMono > nowMono ? first : undefined;
 }

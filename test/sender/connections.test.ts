@@ -280,14 +280,26 @@ describe("idle connections", () => {
   });
 
   it("whose time is over are not taken, also before they are swept", async () => {
-    const { target, burst, clock, sender } = setupSwept(5);
+    const { target, burst, clock, sender, sweep } = setupSwept(5);
     const server = await receiver(answerOk);
     target(server.url);
     await burst(3);
     clock.advance(30_000);
     expect((await burst(1))[0]!.attempt.verdict).toBe("success");
     expect(server.connections).toBe(4);
+    sweep();
     expect(sender.counts()).toMatchObject({ idleConnections: 1, idleOrigins: 1 });
+  });
+
+  it("whose time is over are passed by for the first one of their origin, which has more", async () => {
+    const { target, burst, clock } = setupSwept(50);
+    const server = await receiver(answerOk);
+    target(server.url);
+    await burst(10);
+    clock.advance(20_000);
+    await burst(1);
+    await burst(1);
+    expect(server.connections).toBe(10);
   });
 });
 
