@@ -40,8 +40,9 @@ export class Connections {
   readonly #dialer: Dialer;
   readonly #writer = new RequestWriter();
   readonly #idleByOrigin = new Map<string, Connection[]>();
-  /** One of each origin, and its others: whoever has to make room, these do first. */
+  /** The first idle one of each origin. */
   readonly #idle = new IdleList();
+  /** Those that became idle beside it: they are closed sooner, and first where there are too many. */
   readonly #extra = new IdleList();
   /** Idle ones and taken ones: it changes only when one is opened or closed. */
   readonly #all = new Set<Connection>();

@@ -80,6 +80,21 @@ test("in a Node without shared reads it is the same, and the connection is hande
   ]);
 });
 
+test("a connection that was handed over is a stream like any other", async () => {
+  const { api, port, publish } = await world();
+  const seen: string[] = [];
+  // Who listens for data makes Node read the stream, where its parser would have read past it.
+  api.server.server.once("request", ({ socket }) => {
+    socket.on("data", (chunk: Buffer) => void seen.push(chunk.toString("latin1")));
+  });
+  const line = open(port);
+  await line.send("GET /healthz HTTP/1.1\r\nHost: hookd\r\n\r\n");
+  await line.answers(1);
+  await line.send(publish('{"late":1}'));
+  expect(statuses(await line.answers(2))).toEqual([200, 202]);
+  expect(seen.join("")).toContain('{"late":1}');
+});
+
 test("what waits for a look at the store is not touched by what others send meanwhile", async () => {
   const { port, publish, engine } = await world();
   const { promise, resolve } = Promise.withResolvers<void>();
