@@ -2,12 +2,9 @@
 // SOURCE_DATE_EPOCH says another time than now (https://reproducible-builds.org/specs/source-date-epoch/).
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
-import { createRequire } from "node:module";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import Database from "better-sqlite3";
 import { TEXTS } from "../src/lib/embedded.ts";
-import { SQLITE_ADDON } from "../src/lib/native-addon.ts";
 import type { Build } from "../src/version.ts";
 import { bundle } from "./build/bundles.ts";
 import { makeExecutable } from "./build/executable.ts";
@@ -16,7 +13,6 @@ import { assertNode } from "./run.ts";
 const BYTES_MAX = 130_000_000;
 const STARTS = 10;
 
-const require = createRequire(import.meta.url);
 const root = resolve(import.meta.dirname, "..");
 
 assertNode();
@@ -40,12 +36,11 @@ try {
 }
 
 async function buildTo(path: string, directory: string): Promise<void> {
-  const told: Build = { commit: commit(), builtAt: builtAt(), sqlite: sqliteVersion() };
+  const told: Build = { commit: commit(), builtAt: builtAt(), sqlite: process.versions.sqlite ?? "" };
   const { atStart, atRun } = nodeFlags();
   const { main, threads } = await bundle(root, join(directory, "bundles"), told, atRun);
   const texts = Object.entries(TEXTS).map(([name, from]) => [name, textPath(from)]);
-  const addon = join(dirname(require.resolve("better-sqlite3/package.json")), "prebuilds/linux-x64.node");
-  const assets = { ...threads, ...Object.fromEntries(texts), [SQLITE_ADDON]: addon };
+  const assets = { ...threads, ...Object.fromEntries(texts) };
   await makeExecutable({ main, assets, execArgv: atStart }, path, directory);
 }
 
@@ -82,15 +77,6 @@ function builtAt(): string {
   const { SOURCE_DATE_EPOCH = "" } = process.env;
   const at = SOURCE_DATE_EPOCH === "" ? new Date() : new Date(Number(SOURCE_DATE_EPOCH) * 1_000);
   return `${at.toISOString().slice(0, 19)}Z`;
-}
-
-function sqliteVersion(): string {
-  const db = new Database(":memory:");
-  try {
-    return String(db.prepare("select sqlite_version()").pluck().get());
-  } finally {
-    db.close();
-  }
 }
 
 function startMedianMs(path: string): number {

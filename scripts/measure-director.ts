@@ -27,7 +27,12 @@ const webhookCount = Number(values.webhooks);
 const dataDir = mkdtempSync(join(tmpdir(), "hookd-measure-"));
 const config = loadConfig({ env: {}, flags: { data_dir: dataDir } });
 const clock = steadyClock(systemClock);
-const store = createSqliteStore({ dataDir, dedupeWindowMs: config.limits.dedupeWindowMs, clock });
+const store = createSqliteStore({
+  dataDir,
+  dedupeWindowMs: config.limits.dedupeWindowMs,
+  clock,
+  isCheckpointedAside: true,
+});
 
 function outcomeOf(order: SendOrder): Outcome {
   return {

@@ -42,7 +42,12 @@ const keepMs = values.keep === "none" ? 3 * 86_400_000 : (parseDuration(values.k
 const config: Config = { ...base, retention: { successMs: keepMs, deadMs: keepMs, archiveDir: null } };
 const clock = steadyClock(systemClock);
 mkdirSync(dataDir);
-const store = createSqliteStore({ dataDir, dedupeWindowMs: config.limits.dedupeWindowMs, clock });
+const store = createSqliteStore({
+  dataDir,
+  dedupeWindowMs: config.limits.dedupeWindowMs,
+  clock,
+  isCheckpointedAside: true,
+});
 let answered = 0;
 
 function outcomeOf(order: SendOrder): Outcome {

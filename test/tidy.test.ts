@@ -132,7 +132,7 @@ test("imports point one way, from the outside in", () => {
 
 test("each library stays in its room", () => {
   const homes: Readonly<Record<string, readonly string[]>> = {
-    "better-sqlite3": ["store-sqlite"],
+    "node:sqlite": ["store-sqlite"],
     undici: ["bench"],
     echarts: ["bench"],
     "hdr-histogram-js": ["bench"],
@@ -156,8 +156,7 @@ test("the environment is read in config only, and SQL is written in store only",
   const wrong = sources()
     .filter(
       (file) =>
-        // The binary's own libraries are loaded in whatever thread needs them first: nobody could hand it over.
-        (/process\.env\b/.test(file.text) && file.room !== "config" && file.path !== "lib/native-addon.ts") ||
+        (/process\.env\b/.test(file.text) && file.room !== "config") ||
         (/\b(select [a-z*(]|insert into|update [a-z_]+ set|delete from) .*\b(from|values|set|where)\b/.test(
           stripComments(file.text),
         ) &&
@@ -185,10 +184,10 @@ test("only lib knows how hookd was started: from its sources, or as one binary",
   expect(wrong).toEqual([]);
 });
 
-test("only store/sqlite/database.ts makes connections, with the native part that the binary brings along", () => {
+test("only store/sqlite/database.ts makes connections", () => {
   const wrong = sources()
     .filter((file) => file.path !== "store/sqlite/database.ts")
-    .filter((file) => /new Database\(/.test(stripComments(file.text)))
+    .filter((file) => /new DatabaseSync\(/.test(stripComments(file.text)))
     .map((file) => file.path);
   expect(wrong).toEqual([]);
 });

@@ -33,7 +33,7 @@ async function version({ options, terminal }: Call<[], { json?: boolean }>): Pro
   ]);
 }
 
-/** Null where its native part cannot be loaded: the version is what is asked for when something is wrong. */
+/** Null where it cannot be loaded: the version is what is asked for when something is wrong. */
 async function ownSqlite(): Promise<string | null> {
   try {
     const { sqliteVersion } = await import("../store/sqlite/database.ts");

@@ -41,7 +41,7 @@ export interface Setting {
 const FILE_BYTES_MAX = 1024 * 1024;
 
 /** Variables that start with HOOKD_ and are no key of the configuration: the command line's own, and the binary's. */
-const OTHER_VARIABLES = ["HOOKD_SERVER", "HOOKD_API_KEY", "HOOKD_CONFIG", "HOOKD_CACHE_DIR"];
+const OTHER_VARIABLES = ["HOOKD_SERVER", "HOOKD_API_KEY", "HOOKD_CONFIG"];
 
 /** Defaults, overridden by the file, by `HOOKD_*`, by flags. Throws a ConfigError that names every fault. */
 export function loadConfig(source: ConfigSource): Config {

@@ -5,7 +5,7 @@ const NODE_MAJOR_MIN = 24;
 
 export const versions: Check = {
   name: "versions",
-  about: "Node.js and SQLite are new enough, and SQLite's native part can be loaded.",
+  about: "Node.js, and the SQLite that it brings along, are new enough.",
   async run() {
     const node = process.versions.node;
     if (Number(node.split(".")[0]) < NODE_MAJOR_MIN) {
@@ -14,10 +14,10 @@ export const versions: Check = {
         "start hookd by bin/hookd, which finds the right one, or install that Node.js",
       );
     }
-    // Loaded here, so that a native part that cannot be loaded is a finding and not the end of doctor.
-    const { sqliteVersion } = await import("../store/sqlite/database.ts");
-    let sqlite: ReturnType<typeof sqliteVersion>;
+    let sqlite: { version: string; versionMin: string; isEnough: boolean };
     try {
+      // Loaded here, so that a Node.js without SQLite is a finding and not the end of doctor.
+      const { sqliteVersion } = await import("../store/sqlite/database.ts");
       sqlite = sqliteVersion();
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);

@@ -126,6 +126,19 @@ export class Backups {
     await rm(this.#pathOf(name), { force: true });
   }
 
+  /**
+   * Call now and then: events are worth more than the copy of them. Until that is made, what is stored stays in the log,
+   * and is written into the database then: it is given up while there is room for that.
+   */
+  look(): void {
+    if (this.#running === null) return;
+    const { disk, config, store } = this.#deps;
+    const needed = config.limits.diskFreeBytes + store.stats().walBytes;
+    if (!disk.isLow && disk.freeBytes >= needed) return;
+    const why = "the disk was nearly full: the backup was given up";
+    this.#running.abort.abort(new Problem("disk_full", why));
+  }
+
   /** Gives up what is being made. */
   async stop(): Promise<void> {
     this.#isStopped = true;
@@ -135,15 +148,11 @@ export class Backups {
 
   /** Never rejects. */
   async #run(running: Running): Promise<void> {
-    const { store, counters, disk, log } = this.#deps;
+    const { store, counters, log } = this.#deps;
     const { name, abort } = running;
-    const onProgress = ({ bytesDone, bytesTotal, tookMs }: BackupProgress) => {
+    const onProgress = ({ bytesDone, bytesTotal }: BackupProgress) => {
       running.bytesDone = bytesDone;
       running.bytesTotal = bytesTotal;
-      counters.backupStepMs.observe(tookMs);
-      // Events are worth more than the copy of them.
-      if (disk.isLow)
-        abort.abort(new Problem("disk_full", "the disk was nearly full: the backup was given up"));
     };
     try {
       await store.backup(this.#pathOf(name), { signal: abort.signal, onProgress });

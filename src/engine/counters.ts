@@ -46,7 +46,6 @@ export class Counters {
   archived = 0;
   isArchiveFailing = false;
   readonly backups = zeros(["done", "failed", "cancelled"]);
-  readonly backupStepMs = new Histogram(MS_BOUNDS);
   readonly refused = new Map<string, number>();
   readonly attempts = zeros([...VERDICTS]);
   /** `status`: an answer other than 2xx. */

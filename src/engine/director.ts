@@ -174,6 +174,7 @@ export class Director implements Engine {
     this.#housekeeping = new Housekeeping({
       ...parts,
       archive: this.#deps.archive ?? null,
+      backups: this.#backups,
       onForgotten: (lanes) => this.#forgotten(lanes),
       onSuspended: (gapMs) => this.#suspended(gapMs),
     });

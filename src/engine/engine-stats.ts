@@ -68,7 +68,6 @@ export function engineStats(sources: StatsSources): EngineStats {
       hookd_commit_batch_size: counters.commitEvents.snapshot(),
       hookd_attempt_ms: counters.attemptMs.snapshot(),
       hookd_delivery_ms: counters.deliveryMs.snapshot(),
-      hookd_backup_step_ms: counters.backupStepMs.snapshot(),
     },
   };
 }

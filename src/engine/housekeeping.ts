@@ -4,6 +4,7 @@ import { Problem } from "../domain/problem.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Timers } from "../lib/timers.ts";
 import type { Store } from "../store/port.ts";
+import type { Backups } from "./backups.ts";
 import type { CarefulClock } from "./careful-clock.ts";
 import type { Counters } from "./counters.ts";
 import type { DiskWatch } from "./disk-watch.ts";
@@ -23,6 +24,7 @@ export interface HousekeepingDeps {
   readonly timers: Timers;
   readonly lanes: LaneChanges;
   readonly counters: Counters;
+  readonly backups: Backups;
   readonly log: { warn(message: string, fields: Readonly<Record<string, unknown>>): void };
   readonly onForgotten: (lanes: readonly Lane[]) => void;
   readonly onSuspended: (gapMs: number) => void;
@@ -84,8 +86,9 @@ export class Housekeeping {
   }
 
   async #tick(): Promise<void> {
-    const { store, clock, schedule, disk } = this.#deps;
+    const { store, clock, schedule, disk, backups } = this.#deps;
     disk.look();
+    backups.look();
     while (schedule.readyCount === 0 && !this.#isStopped && (await store.maintain())) await this.#breathe();
     const mono = clock.mono();
     if (mono >= this.#nextWatermark) {

@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
-import { getAsset, getRawAsset, isSea } from "node:sea";
+import { getAsset, isSea } from "node:sea";
 import { fileURLToPath } from "node:url";
 
 /**
  * hookd runs from its sources, or as one binary that carries all of it (docs/decisions/0014). What that changes is known
- * here, in thread.ts and in native-addon.ts, and nowhere else.
+ * here and in thread.ts, and nowhere else.
  */
 export const isBinary = isSea();
 
@@ -19,6 +19,8 @@ export const THREAD_ENTRIES = [
   "threads/director",
   "threads/sender",
   "threads/archive",
+  "store/sqlite/checkpoint-thread",
+  "store/sqlite/backup-thread",
   "bench/publisher-thread",
   "bench/receiver-thread",
   "bench/readers-thread",
@@ -34,11 +36,6 @@ export function embeddedText(name: keyof typeof TEXTS): string {
 /** The source of a thread, in the binary only. */
 export function embeddedThread(entry: ThreadEntry): string {
   return getAsset(`${entry}.js`, "utf8");
-}
-
-/** A file's bytes, in the binary only. They are part of the running program: not to be written to. */
-export function embeddedBytes(name: string): Uint8Array {
-  return new Uint8Array(getRawAsset(name));
 }
 
 /** A program and what it is called with. */

@@ -76,7 +76,6 @@ export const METRICS: Readonly<Record<string, Metric>> = {
     result: ["done", "failed", "cancelled"],
   }),
   hookd_backup_running: gauge("1 while a backup is being made."),
-  hookd_backup_step_ms: histogram("Duration of a backup's steps, in which nothing is stored or sent, ms."),
   hookd_operational_events_total: counter("hookd's own events, stored for an operator's webhook, by event.", {
     event: OPERATIONAL_EVENTS,
   }),

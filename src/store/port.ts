@@ -94,9 +94,9 @@ export interface Store {
   getSetting(name: string): Promise<string | null>;
   stats(): StoreStats;
   /**
-   * Copies everything into a new file, while all else goes on, in steps that hold up a commit for a few ms each. The
-   * copy is of the time of its end: what was acknowledged before the call is in it. The file has its name when it is
-   * whole and durable; a copy that fails, or is aborted (it rejects with the signal's reason), leaves nothing.
+   * Copies everything into a new file, while all else goes on. The copy is as of one moment, when it begins: what was
+   * acknowledged before the call is in it. Until it is done, what is stored takes room twice (`walBytes`). The file has its
+   * name when it is whole and durable; a copy that fails, or is aborted (it rejects with the signal's reason), leaves nothing.
    */
   backup(path: string, options: BackupOptions): Promise<void>;
 }
@@ -109,10 +109,7 @@ export interface BackupOptions {
 
 export interface BackupProgress {
   readonly bytesDone: number;
-  /** As of now: it grows with what is stored meanwhile. */
   readonly bytesTotal: number;
-  /** How long the step held up everything else. */
-  readonly tookMs: number;
 }
 
 export interface Recovery {

@@ -30,6 +30,7 @@ const clock = steadyClock(systemClock);
 const store = createSqliteStore({
   dataDir: config.dataDir,
   dedupeWindowMs: config.limits.dedupeWindowMs,
+  isCheckpointedAside: true,
   clock,
 });
 const senders = data.senderPorts.map((senderPort) => new RemoteSender(senderPort));

@@ -17,14 +17,14 @@ function setup(options: { bytes?: number } = {}) {
   const dataDir = temporaryDirectory();
   const config = loadConfig({ env: {}, flags: { data_dir: dataDir, "limits.disk_free": 1_000 } });
   const copy = { path: "", given: null as BackupOptions | null, end: (_error: unknown) => {} };
-  const space = { freeBytes: 1_000_000 };
+  const space = { freeBytes: 1_000_000, walBytes: 0 };
   const disk = new DiskWatch({
     freeBytes: () => space.freeBytes,
     limitBytes: () => 1_000,
     onChange: () => undefined,
   });
   const store = {
-    stats: () => ({ bytes: options.bytes ?? 400, walBytes: 0, unfolded: 0, dead: 0 }),
+    stats: () => ({ bytes: options.bytes ?? 400, walBytes: space.walBytes, unfolded: 0, dead: 0 }),
     backup(path: string, given: BackupOptions) {
       return new Promise<void>((resolve, reject) => {
         copy.path = path;
@@ -52,7 +52,7 @@ test("a backup is begun, told of while it is made, and stays as a file until it 
   expect(await backups.list()).toEqual([]);
   const begun = await backups.create("one");
   expect(begun).toMatchObject({ name: "one", state: "running", progress: 0, path: join(dir, "one.db") });
-  copy.given?.onProgress({ bytesDone: 100, bytesTotal: 400, tookMs: 2 });
+  copy.given?.onProgress({ bytesDone: 100, bytesTotal: 400 });
   expect(await backups.get("one")).toMatchObject({ state: "running", bytes: 100, progress: 0.25 });
   copy.end(null);
   const done = await until("it is done", async () => {
@@ -133,12 +133,20 @@ test("deleting one that is being made ends it, and so does a stop", async () => 
   await expect(backups.create("three")).rejects.toEqual(code("shutting_down"));
 });
 
-test("one that fills the disk is given up before events are refused for long", async () => {
-  const { backups, copy, disk, space } = setup();
+test.each([
+  ["the disk is nearly full", { freeBytes: 900, walBytes: 0 }],
+  [
+    "the log, which grows until it is done, could not be written into the database",
+    { freeBytes: 50_000, walBytes: 49_100 },
+  ],
+])("one is given up where %s", async (_why, after) => {
+  const { backups, disk, space } = setup();
   await backups.create("one");
-  space.freeBytes = 900;
+  backups.look();
+  expect(backups.isRunning).toBe(true);
+  Object.assign(space, after);
   disk.look();
-  copy.given?.onProgress({ bytesDone: 100, bytesTotal: 400, tookMs: 2 });
+  backups.look();
   const failed = await until("it has failed", async () => {
     const found = await backups.get("one");
     return found?.state === "failed" && found;

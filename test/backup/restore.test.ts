@@ -11,11 +11,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import Database from "better-sqlite3";
 import { expect, onTestFinished, test } from "vitest";
 import { keyIdOf } from "../../src/domain/seal.ts";
 import { type RestoreRequest, restoreBackup } from "../../src/restore.ts";
-import { openDatabase } from "../../src/store/sqlite/database.ts";
+import { connect, type Db, openDatabase } from "../../src/store/sqlite/database.ts";
 import { MIGRATIONS } from "../../src/store/sqlite/migrations.ts";
 import { hookd } from "../cli/support.ts";
 import { sqliteAdapter } from "../store/sqlite-adapter.ts";
@@ -55,8 +54,8 @@ async function setup() {
   return { adapter, root, file, dataDir, keyFile, id, restore };
 }
 
-function changed(file: string, change: (db: Database.Database) => void): void {
-  const db = new Database(file);
+function changed(file: string, change: (db: Db) => void): void {
+  const db = connect(file);
   change(db);
   db.close();
 }
@@ -94,7 +93,7 @@ test("a directory with a database is refused, and with --force that is moved asi
   const [database = ""] = movedAside;
   expect(database).toMatch(/hookd\.db\.replaced-\d{8}T\d{6}Z$/);
   changed(database, (db) => {
-    expect(db.prepare("select value from setting where name = 'mark'").pluck().get()).toBe("old");
+    expect(db.pluck("select value from setting where name = 'mark'").get()).toBe("old");
   });
   changed(join(killed, "hookd.db"), (db) => {
     expect(db.prepare("select value from setting where name = 'mark'").get()).toBeUndefined();

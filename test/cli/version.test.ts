@@ -1,12 +1,12 @@
-import Database from "better-sqlite3";
 import { describe, expect, it } from "vitest";
+import { connect } from "../../src/store/sqlite/database.ts";
 import { VERSION } from "../../src/version.ts";
 import { hookd } from "./support.ts";
 
 describe("hookd version", () => {
   it("tells what it is made of, and with --version the version alone", async () => {
-    const db = new Database(":memory:");
-    const sqlite = db.prepare("select sqlite_version()").pluck().get();
+    const db = connect(":memory:");
+    const sqlite = db.pluck("select sqlite_version()").get();
     db.close();
     const { stdout, exitCode } = await hookd(["version", "--json"]);
     expect(exitCode).toBe(0);

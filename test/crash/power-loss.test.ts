@@ -1,10 +1,10 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import Database from "better-sqlite3";
 import { expect, test } from "vitest";
 import { uidKey } from "../../src/domain/dedupe.ts";
 import { systemClock } from "../../src/lib/clock.ts";
+import { connect } from "../../src/store/sqlite/database.ts";
 import { createSqliteStore } from "../../src/store/sqlite/sqlite-store.ts";
 import { startDaemon } from "../support/daemon.ts";
 import { Ledger } from "../support/ledger.ts";
@@ -211,15 +211,14 @@ async function countLost(dataDir: string, acknowledged: readonly string[]): Prom
 
 /** SQLite's own check, and that each delivery of the journal is in the log, where it is listed and sent from. */
 function inspect(dataDir: string): string {
-  const db = new Database(join(dataDir, "hookd.db"));
+  const db = connect(join(dataDir, "hookd.db"));
   try {
-    const state = String(db.pragma("integrity_check", { simple: true }));
+    const state = String(db.pragma("integrity_check"));
     const missing = db
-      .prepare(
+      .pluck(
         `select count(*) from journal where webhook <> 0
          and not exists (select 1 from log where log.webhook = journal.webhook and log.id = journal.id)`,
       )
-      .pluck()
       .get();
     return state === "ok" && missing !== 0
       ? `${missing} deliveries of the journal are not in the log`

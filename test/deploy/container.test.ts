@@ -57,7 +57,7 @@ describe("the container", () => {
     const user = only("USER");
     expect(user).toMatch(/^[1-9]\d*:[1-9]\d*$/);
     const [uid, gid] = user.split(":");
-    expect(only("RUN")).toContain(`install -d -o ${uid} -g ${gid} -m 0700 /var/lib/hookd /var/cache/hookd`);
+    expect(only("RUN")).toContain(`install -d -o ${uid} -g ${gid} -m 0700 /var/lib/hookd`);
     expect(JSON.parse(only("VOLUME"))).toEqual([variables().HOOKD_DATA_DIR]);
     expect(only("EXPOSE")).toBe(variables().HOOKD_LISTEN?.split(":")[1]);
   });

@@ -3,8 +3,6 @@ const DIRECTIVES: Readonly<Record<string, readonly string[]>> = {
   Unit: ["Description", "Documentation", "Wants", "After", "StartLimitIntervalSec", "StartLimitBurst"],
   Service: [
     "AmbientCapabilities",
-    "CacheDirectory",
-    "CacheDirectoryMode",
     "CapabilityBoundingSet",
     "DynamicUser",
     "Environment",

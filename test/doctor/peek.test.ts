@@ -1,10 +1,9 @@
-import { existsSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import Database from "better-sqlite3";
 import fc from "fast-check";
 import { expect, onTestFinished, test } from "vitest";
 import { holderOf } from "../../src/doctor/lock-holder.ts";
-import { openDatabase } from "../../src/store/sqlite/database.ts";
+import { connect, openDatabase } from "../../src/store/sqlite/database.ts";
 import { peekDatabase, SCHEMA_VERSION } from "../../src/store/sqlite/peek.ts";
 import { temporaryDirectory } from "../support/world.ts";
 
@@ -13,7 +12,9 @@ function setup() {
   const db = openDatabase(path);
   onTestFinished(() => void db.close());
   const put = db.prepare("insert or replace into setting values (?, ?)");
-  const all = () => new Map(db.prepare("select name, value from setting").raw().all() as [string, string][]);
+  const rows = db.prepare("select name, value from setting");
+  const all = () =>
+    new Map((rows.all() as { name: string; value: string }[]).map((row) => [row.name, row.value]));
   return { path, db, put, all };
 }
 
@@ -34,7 +35,7 @@ test("what is read from the file beside its writer is what SQLite says, in every
         if (step === "many") {
           db.transaction(() => {
             for (let n = 0; n < 300; n += 1) put.run(`many-${n}`, "x".repeat(n));
-          })();
+          });
         } else if (step === "forget") db.exec("delete from setting where name like 'many-%'");
         else if (step === "checkpoint") db.pragma("wal_checkpoint(passive)");
         else if (step === "restart") db.pragma("wal_checkpoint(restart)");
@@ -44,7 +45,7 @@ test("what is read from the file beside its writer is what SQLite says, in every
       const peeked = peekDatabase(path);
       expect(peeked?.schemaVersion).toBe(SCHEMA_VERSION);
       expect(peeked?.settings).toEqual(all());
-      expect(peeked?.lastSeq).toBe(db.prepare("select journal_id from fold").pluck().get());
+      expect(peeked?.lastSeq).toBe(db.pluck("select journal_id from fold").get());
     }),
     { numRuns: 60 },
   );
@@ -55,7 +56,7 @@ test("what is not committed is not read", () => {
   const putAll = (value: string) => {
     for (let n = 0; n < 2_000; n += 1) put.run(`name-${n}`, value.repeat(500));
   };
-  db.transaction(() => putAll("a"))();
+  db.transaction(() => putAll("a"));
   const committed = all();
   // So small a cache that pages of the open transaction reach the log.
   db.pragma("cache_size = 1");
@@ -70,7 +71,7 @@ test("what is not committed is not read", () => {
 
 test("a small page size, and a log that a rollback left, are read as well", () => {
   const path = join(temporaryDirectory(), "hookd.db");
-  const db = new Database(path);
+  const db = connect(path);
   onTestFinished(() => void db.close());
   db.pragma("page_size = 512");
   db.pragma("journal_mode = WAL");
@@ -88,10 +89,11 @@ test("a file that is empty holds nothing yet, and one that is cut off or no data
   writeFileSync(path, "a diary");
   expect(() => peekDatabase(path)).toThrow("it is not a SQLite database");
   const { path: whole } = setup();
-  const db = new Database(join(temporaryDirectory(), "cut.db"));
+  const cut = join(temporaryDirectory(), "cut.db");
+  const db = connect(cut);
   db.exec("create table setting(name text)");
-  const bytes = db.serialize();
   db.close();
+  const bytes = readFileSync(cut);
   writeFileSync(path, bytes.subarray(0, 2_000));
   expect(() => peekDatabase(path)).toThrow("page 1 is cut off");
   expect(existsSync(`${whole}-shm`)).toBe(false);

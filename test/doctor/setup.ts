@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import Database from "better-sqlite3";
 import { execa } from "execa";
 import { onTestFinished } from "vitest";
+import { connect } from "../../src/store/sqlite/database.ts";
 import { HOOKD, startDaemon, type TestDaemon } from "../support/daemon.ts";
 import { type DnsAnswer, type DnsQuery, startDnsServer } from "../support/dns-server.ts";
 import { temporaryDirectory } from "../support/world.ts";
@@ -84,7 +84,7 @@ export async function setup(yaml = ""): Promise<Patient> {
       await daemon.stop();
     },
     change(sql) {
-      const db = new Database(join(dataDir, "hookd.db"));
+      const db = connect(join(dataDir, "hookd.db"));
       db.exec(sql);
       db.close();
     },

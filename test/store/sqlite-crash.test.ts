@@ -91,9 +91,7 @@ async function setup() {
 }
 
 function isFoldHalfDone(adapter: ReturnType<typeof sqliteAdapter>): boolean {
-  const above = adapter.opened[0]!.prepare(
-    "select count(*) from log where id > (select journal_id from fold)",
-  ).pluck();
+  const above = adapter.opened[0]!.pluck("select count(*) from log where id > (select journal_id from fold)");
   return Number(above.get()) > 0;
 }
 

@@ -13,7 +13,7 @@ async function setup(): Promise<{ world: World; adapter: SqliteAdapter }> {
 
 /** SQLite answers SQLITE_FULL from here on, as it does when the disk has no more room. */
 function fill(db: Db): void {
-  db.pragma(`max_page_count = ${db.pragma("page_count", { simple: true })}`);
+  db.pragma(`max_page_count = ${db.pragma("page_count")}`);
 }
 
 function free(db: Db): void {

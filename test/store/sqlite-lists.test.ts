@@ -7,8 +7,8 @@ async function setup() {
   const adapter = sqliteAdapter({ foldSliceRows: 3 });
   onTestFinished(() => adapter.cleanup());
   const world = await World.open(adapter);
-  const written = () => adapter.db.prepare("select total_changes()").pluck().get() as number;
-  const inLog = () => adapter.db.prepare("select count(*) from log").pluck().get() as number;
+  const written = () => adapter.db.pluck("select total_changes()").get() as number;
+  const inLog = () => adapter.db.pluck("select count(*) from log").get() as number;
   return { world, hook: await world.webhook(), written, inLog };
 }
 

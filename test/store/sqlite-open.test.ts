@@ -1,10 +1,9 @@
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import Database from "better-sqlite3";
 import { expect, onTestFinished, test } from "vitest";
 import { uidKey } from "../../src/domain/dedupe.ts";
-import { openDatabase } from "../../src/store/sqlite/database.ts";
+import { connect, openDatabase } from "../../src/store/sqlite/database.ts";
 import { MIGRATIONS, migrate } from "../../src/store/sqlite/migrations.ts";
 import { type SqliteAdapter, sqliteAdapter } from "./sqlite-adapter.ts";
 import { expectSound } from "./tally-check.ts";
@@ -22,22 +21,20 @@ test("the file is opened as it must be, and stays so over every kind of write", 
   const hook = await world.webhook();
   await world.publish({ webhooks: [hook], token: 3 });
   await world.settleDown();
-  const read = (name: string) => adapter.db.pragma(name, { simple: true });
+  const read = (name: string) => adapter.db.pragma(name);
   // Checkpoints sync themselves; commits are synced by LogSync.
   expect(read("synchronous")).toBe(1);
   expect(read("journal_mode")).toBe("wal");
-  expect(read("locking_mode")).toBe("exclusive");
   expect(read("mmap_size")).toBe(0);
   expect(read("page_size")).toBe(8_192);
 });
 
-test("a second hookd on the same file is refused, in this process and in another, and the first is unharmed", async () => {
+test("a second hookd on the same file is refused, and the first is unharmed", async () => {
   const adapter = setup();
   const world = await World.open(adapter);
   const hook = await world.webhook();
   await world.publish({ webhooks: [hook] });
   const clear = /another hookd is running on .*hookd\.db\. Stop it first/;
-  await expect(adapter.at(adapter.dataDir, testClock()).open()).rejects.toThrow(clear);
   const module = new URL("../../src/store/sqlite/database.ts", import.meta.url).href;
   const path = join(adapter.dataDir, "hookd.db");
   const script = `const { openDatabase } = await import(${JSON.stringify(module)}); openDatabase(${JSON.stringify(path)});`;
@@ -56,7 +53,7 @@ test("a file of a newer hookd is refused, and not changed", async () => {
   await world.webhook();
   await world.store.close();
   const path = join(adapter.dataDir, "hookd.db");
-  const db = new Database(path);
+  const db = connect(path);
   db.pragma(`user_version = ${MIGRATIONS.length + 1}`);
   db.close();
   const before = readFileSync(path);
@@ -83,7 +80,7 @@ test("a migration that was killed in the middle is repeated", () => {
   const adapter = setup();
   const path = join(adapter.root, "a", "hookd.db");
   mkdirSync(join(adapter.root, "a"));
-  const db = new Database(path);
+  const db = connect(path);
   db.pragma("locking_mode = EXCLUSIVE");
   db.pragma("journal_mode = WAL");
   // So small a cache that the half-done step reaches the file.
@@ -94,7 +91,7 @@ test("a migration that was killed in the middle is repeated", () => {
   db.exec("rollback");
   db.close();
   const copy = openDatabase(join(adapter.root, "b", "hookd.db"));
-  expect(copy.pragma("user_version", { simple: true })).toBe(MIGRATIONS.length);
+  expect(copy.pragma("user_version")).toBe(MIGRATIONS.length);
   expectSound(copy);
   copy.close();
 });
@@ -142,12 +139,12 @@ test("a migration that fails leaves the version before it, with nothing of its o
   expect(() =>
     migrate(db, path, [...MIGRATIONS, step, `${step} insert into nothing_such values (1);`]),
   ).toThrow();
-  expect(db.pragma("user_version", { simple: true })).toBe(MIGRATIONS.length + 1);
-  const tables = db.prepare("select count(*) from sqlite_schema where name = 'extra'").pluck();
+  expect(db.pragma("user_version")).toBe(MIGRATIONS.length + 1);
+  const tables = db.pluck("select count(*) from sqlite_schema where name = 'extra'");
   expect(tables.get()).toBe(1);
   migrate(db, path, [...MIGRATIONS, step, "insert into extra values (1);"]);
-  expect(db.prepare("select a from extra").pluck().all()).toEqual([1]);
-  expect(db.pragma("user_version", { simple: true })).toBe(MIGRATIONS.length + 2);
+  expect(db.pluck("select a from extra").all()).toEqual([1]);
+  expect(db.pragma("user_version")).toBe(MIGRATIONS.length + 2);
   db.close();
 });
 
@@ -190,7 +187,7 @@ test("what is not in the log yet stays bounded while commits are large", async (
 
 /** Makes a closed database one of an earlier version. */
 function takeBack(adapter: SqliteAdapter, version: number): void {
-  const db = new Database(join(adapter.dataDir, "hookd.db"));
+  const db = connect(join(adapter.dataDir, "hookd.db"));
   if (version < 4) {
     db.exec(`
       insert into uid select generation, high, low, content, event from uid_seconds;

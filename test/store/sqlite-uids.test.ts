@@ -35,7 +35,7 @@ async function setup(options: { foldSliceRows?: number } = {}) {
 }
 
 function counts({ db }: SqliteAdapter): Record<"seconds" | "minutes" | "hour" | "window", number> {
-  const count = (table: string) => db.prepare(`select count(*) from ${table}`).pluck().get() as number;
+  const count = (table: string) => db.pluck(`select count(*) from ${table}`).get() as number;
   return {
     seconds: count("uid_seconds"),
     minutes: count("uid_minutes"),

@@ -3,7 +3,7 @@ import type { Db } from "../../src/store/sqlite/database.ts";
 
 /** What must hold of a database file that is folded, whatever happened to it. */
 export function expectSound(db: Db): void {
-  expect(db.pragma("integrity_check", { simple: true })).toBe("ok");
+  expect(db.pragma("integrity_check")).toBe("ok");
   const counted = db
     .prepare(
       `select case when status = 3 then 10 + reason else status end as slot, webhook, count(*) as n from log
@@ -11,9 +11,8 @@ export function expectSound(db: Db): void {
     )
     .all();
   expect(db.prepare("select slot, webhook, n from tally order by slot, webhook").all()).toEqual(counted);
-  const mark = db.prepare("select journal_id from fold").pluck().get();
-  const below = (name: string) =>
-    Number(db.prepare("select value from setting where name = ?").pluck().get(name) ?? 0);
+  const mark = db.pluck("select journal_id from fold").get();
+  const below = (name: string) => Number(db.pluck("select value from setting where name = ?").get(name) ?? 0);
   const wrong = {
     // Where a sweep is under way, the log goes first.
     "a delivery without its log row": `select j.id from journal j left join log l on l.webhook = j.webhook

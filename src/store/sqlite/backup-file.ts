@@ -1,6 +1,5 @@
-import Database from "better-sqlite3";
 import { timeOfSeq } from "../../domain/ids.ts";
-import { connect } from "./database.ts";
+import { connect, type Db, describe, isLocked, sqliteCode } from "./database.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { lastSeq } from "./recovery.ts";
 
@@ -24,16 +23,16 @@ const WATERMARK = "careful_clock";
  * Throws what is wrong with it. Looks at every page, which takes a second for each gigabyte or so.
  */
 export function inspectBackup(path: string): BackupFacts {
-  let db: Database.Database | null = null;
+  let db: Db | null = null;
   try {
-    db = connect(path, { readonly: true, fileMustExist: true });
+    db = connect(path, { readOnly: true, mustExist: true });
     assertOurs(db, path);
-    const fault = String(db.pragma("integrity_check(1)", { simple: true }));
+    const fault = String(db.pragma("integrity_check(1)"));
     if (fault !== "ok") throw new Error(`${path} is damaged: ${fault.split("\n", 1)[0]}`);
     return factsOf(db);
   } catch (error) {
-    if (!(error instanceof Database.SqliteError)) throw error;
-    throw new Error(`${path} is damaged, or no database: ${error.code}: ${error.message}`, { cause: error });
+    if (sqliteCode(error) === null) throw error;
+    throw new Error(`${path} is damaged, or no database: ${describe(error)}`, { cause: error });
   } finally {
     db?.close();
   }
@@ -41,7 +40,7 @@ export function inspectBackup(path: string): BackupFacts {
 
 /** The next hookd that opens it takes events and sends nothing, until somebody resumes it. */
 export function markRestored(path: string, at: number): void {
-  const db = connect(path, { fileMustExist: true });
+  const db = connect(path, { mustExist: true });
   try {
     const pause = JSON.stringify({ reason: "restored", since: at });
     db.prepare("insert or replace into setting values (?, ?)").run(PAUSED, pause);
@@ -52,24 +51,24 @@ export function markRestored(path: string, at: number): void {
 
 /** Whether a process has it open as hookd does. Otherwise what waits in its log is written into it, and the log removed. */
 export function isInUse(path: string): boolean {
-  let db: Database.Database | null = null;
+  let db: Db | null = null;
   try {
-    db = connect(path, { fileMustExist: true, timeout: 0 });
+    db = connect(path, { mustExist: true, timeoutMs: 0 });
     db.pragma("locking_mode = EXCLUSIVE");
     db.exec("begin exclusive; rollback");
     db.pragma("wal_checkpoint(TRUNCATE)");
     return false;
   } catch (error) {
     // What cannot be read at all is nobody's: hookd would not have started on it.
-    return error instanceof Database.SqliteError && /^SQLITE_(BUSY|LOCKED)/.test(error.code);
+    return isLocked(error);
   } finally {
     db?.close();
   }
 }
 
-function assertOurs(db: Database.Database, path: string): void {
-  const version = Number(db.pragma("user_version", { simple: true }));
-  const tables = db.prepare("select name from sqlite_schema where type = 'table'").pluck().all();
+function assertOurs(db: Db, path: string): void {
+  const version = Number(db.pragma("user_version"));
+  const tables = db.pluck("select name from sqlite_schema where type = 'table'").all();
   const isOurs = ["setting", "webhook", "journal", "log"].every((table) => tables.includes(table));
   if (version === 0 || !isOurs) throw new Error(`${path} is a database, but not hookd's`);
   if (version > MIGRATIONS.length) {
@@ -79,17 +78,17 @@ function assertOurs(db: Database.Database, path: string): void {
   }
 }
 
-function factsOf(db: Database.Database): BackupFacts {
-  const setting = db.prepare("select value from setting where name = ?").pluck();
+function factsOf(db: Db): BackupFacts {
+  const setting = db.pluck("select value from setting where name = ?");
   const seq = lastSeq(db);
   const seenAt = Number(setting.get(WATERMARK) ?? 0);
   const asOf = Math.max(seenAt, seq === 0 ? 0 : timeOfSeq(seq));
   const keyId = setting.get("master_key_id");
-  const hashes = db.prepare("select hash from api_key").pluck().all() as Buffer[];
+  const hashes = db.pluck("select hash from api_key").all() as Uint8Array[];
   return {
     asOf: asOf === 0 ? null : asOf,
-    webhooks: Number(db.prepare("select count(*) from webhook where deleted_at is null").pluck().get()),
+    webhooks: Number(db.pluck("select count(*) from webhook where deleted_at is null").get()),
     masterKeyId: typeof keyId === "string" ? keyId : null,
-    hasKey: (hash) => hashes.some((known) => known.equals(hash)),
+    hasKey: (hash) => hashes.some((known) => Buffer.compare(known, hash) === 0),
   };
 }

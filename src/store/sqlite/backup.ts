@@ -1,37 +1,25 @@
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { Problem } from "../../domain/problem.ts";
-import type { Clock } from "../../lib/clock.ts";
+import { startThread } from "../../lib/thread.ts";
 import type { BackupOptions } from "../port.ts";
-import { connect, type Db, isDiskFull } from "./database.ts";
+import type { BackupData, FromBackup } from "./backup-thread.ts";
+import { connect } from "./database.ts";
 
-/** A step is to hold up a commit for no longer; its pages follow from how long the last ones took. */
-const STEP_MS = 3;
-const STEP_PAGES_MIN = 4;
-const STEP_PAGES_FIRST = 32;
-const STEP_PAGES_MAX = 256;
-/** Rest after a step, in times of what it took: a quarter of the thread, and half while the database grows as fast. */
-const REST = 3;
-const REST_BEHIND = 1;
-/** The copy is synced this often, off the thread: what SQLite's own sync at the end would find, stands the thread still. */
-const SYNC_EVERY_BYTES = 8 * 1024 * 1024;
-/** Steps without a page: somebody else has locked the copy, and will not let go. */
-const STUCK_STEPS_MAX = 200;
 /** Where the header says that the file comes with a log: 2, or without: 1 (https://sqlite.org/fileformat2.html 1.3.3). */
 const FORMAT_AT = 18;
 const WITHOUT_LOG = [1, 1];
 
 /**
- * Copies the database into a new file by SQLite's online backup, on the store's own connection (there can be no other):
- * it reads through the pager, so what is in the log only is copied too, and SQLite writes what changes meanwhile into
- * both. The copy is the database as of its end, as a crash would leave it, in one file without a log. The file has its
- * name when it is whole and durable; otherwise nothing is left.
+ * Copies the database into a new file by SQLite's online backup, in a thread and on a connection of its own, which sees
+ * the moment at which it began: what is in the log only is copied too. Until it is over, SQLite copies the log back up to
+ * that moment only, and it grows. The copy is the database as a crash would have left it, in one file without a log. The
+ * file has its name when it is whole and durable; otherwise nothing is left.
  */
 export async function backupDatabase(
-  db: Db,
+  source: string,
+  pageBytes: number,
   path: string,
-  clock: Clock,
   { signal, onProgress }: BackupOptions,
 ): Promise<void> {
   const draft = `${path}.partial`;
@@ -39,7 +27,8 @@ export async function backupDatabase(
   const file = await open(draft, "wx", 0o600);
   try {
     try {
-      await copyPages(db, draft, file, clock, { signal, onProgress });
+      makeEmpty(draft, pageBytes);
+      await copyPages(source, draft, file, pageBytes, { signal, onProgress });
       await file.write(Buffer.from(WITHOUT_LOG), 0, WITHOUT_LOG.length, FORMAT_AT);
       await file.datasync();
     } finally {
@@ -51,68 +40,58 @@ export async function backupDatabase(
     await syncDirectory(dirname(path));
   } catch (error) {
     await removeDraft(draft);
-    throw isDiskFull(error)
-      ? new Problem(
-          "disk_full",
-          "the disk became full while the database was copied: free space, or back up to another disk",
-          { cause: error },
-        )
-      : error;
+    throw error;
   }
 }
 
+/** Resolves when the thread has ended. */
 async function copyPages(
-  db: Db,
+  source: string,
   draft: string,
   file: FileHandle,
-  clock: Clock,
+  pageBytes: number,
   { signal, onProgress }: BackupOptions,
 ): Promise<void> {
-  const pageBytes = Number(db.pragma("page_size", { simple: true }));
-  makeEmpty(draft, pageBytes);
-  const copy = beginBackup(db, draft);
+  signal.throwIfAborted();
+  const abort = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  const giveUp = () => {
+    Atomics.store(abort, 0, 1);
+    Atomics.notify(abort, 0);
+  };
+  signal.addEventListener("abort", giveUp);
+  const data: BackupData = { path: source, draft, file: file.fd, abort };
+  const worker = startThread("store/sqlite/backup-thread", { workerData: data, name: "backup" });
   try {
-    let pages = STEP_PAGES_FIRST;
-    let unsyncedPages = 0;
-    let least = Number.POSITIVE_INFINITY;
-    let stuckSteps = 0;
-    for (let before: Step | null = null; ; ) {
-      signal.throwIfAborted();
-      const begunMono = clock.mono();
-      const step = copy.transfer(pages);
-      const tookMs = clock.mono() - begunMono;
-      const { totalPages, remainingPages } = step;
-      const bytesTotal = totalPages * pageBytes;
-      onProgress({ bytesDone: bytesTotal - remainingPages * pageBytes, bytesTotal, tookMs });
-      if (remainingPages === 0) return;
-      const isStuck = before?.totalPages === totalPages && before.remainingPages === remainingPages;
-      stuckSteps = isStuck ? stuckSteps + 1 : 0;
-      if (stuckSteps > STUCK_STEPS_MAX) throw new Error(`${draft} is locked by another process`);
-      before = step;
-      unsyncedPages += pages;
-      pages = fitted(pages, tookMs);
-      if (unsyncedPages * pageBytes >= SYNC_EVERY_BYTES || remainingPages <= pages) {
-        await file.datasync();
-        unsyncedPages = 0;
-      }
-      const isBehind = remainingPages >= least;
-      least = Math.min(least, remainingPages);
-      await sleep(Math.ceil(tookMs * (isBehind ? REST_BEHIND : REST)), undefined, { signal });
-    }
+    let failure: Error | null = new Error("the backup's thread ended");
+    worker.on("message", (message: FromBackup) => {
+      if (message.kind === "progress") {
+        const { pagesDone, pagesTotal } = message;
+        onProgress({ bytesDone: pagesDone * pageBytes, bytesTotal: pagesTotal * pageBytes });
+      } else failure = message.kind === "done" ? null : failureOf(message.message, message.isDiskFull);
+    });
+    worker.on("error", (error: Error) => {
+      failure = error;
+    });
+    await new Promise((resolve) => worker.once("exit", resolve));
+    signal.throwIfAborted();
+    if (failure !== null) throw failure;
   } finally {
-    copy.close();
+    signal.removeEventListener("abort", giveUp);
   }
 }
 
-function fitted(pages: number, tookMs: number): number {
-  if (tookMs > STEP_MS) return Math.max(STEP_PAGES_MIN, Math.floor((pages * STEP_MS) / tookMs));
-  return tookMs < STEP_MS / 2 ? Math.min(STEP_PAGES_MAX, Math.ceil(pages * 1.25)) : pages;
+function failureOf(message: string, isDiskFull: boolean): Error {
+  if (!isDiskFull) return new Error(message);
+  return new Problem(
+    "disk_full",
+    "the disk became full while the database was copied: free space, or back up to another disk",
+  );
 }
 
 /**
  * A database of one page, of the same size as the source's. SQLite's cache of the copy is sized by the pages that it
  * finds in the file: in a new one those are small, and it would hold 60 MB of the large ones and write them all in the
- * last step (60-110 ms instead of 20-30).
+ * last step.
  */
 function makeEmpty(draft: string, pageBytes: number): void {
   const copy = connect(draft);
@@ -125,27 +104,6 @@ function makeEmpty(draft: string, pageBytes: number): void {
   } finally {
     copy.close();
   }
-}
-
-interface Step {
-  readonly totalPages: number;
-  readonly remainingPages: number;
-}
-
-interface NativeBackup {
-  transfer(pages: number): Step;
-  close(): void;
-}
-
-/**
- * better-sqlite3's own `backup()` takes its next step in the next turn of the loop, whatever else waits: half of the
- * thread, and all of it in a rest. So this drives the same native object, which the library keeps under its one symbol.
- */
-function beginBackup(db: Db, draft: string): NativeBackup {
-  const [symbol] = Object.getOwnPropertySymbols(db);
-  const native = symbol && (db as unknown as Record<symbol, { backup?: unknown }>)[symbol];
-  if (typeof native?.backup !== "function") throw new Error("this better-sqlite3 cannot back up in steps");
-  return native.backup(db, "main", draft, false) as NativeBackup;
 }
 
 /** SQLite's own journal of the draft goes with it. */

@@ -1,10 +1,16 @@
-import Database from "better-sqlite3";
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { pathToFileURL } from "node:url";
 import { Problem } from "../../domain/problem.ts";
-import { sqliteAddon } from "../../lib/native-addon.ts";
 import { migrate } from "./migrations.ts";
 
-export type Db = Database.Database;
-export type Statement = Database.Statement<unknown[], unknown>;
+/** A statement. Whoever wrote its SQL knows what its rows look like. */
+export interface Statement {
+  run(...values: readonly Value[]): { readonly changes: number };
+  get(...values: readonly Value[]): unknown;
+  all(...values: readonly Value[]): unknown[];
+}
+/** Integers up to 2^53, texts, bytes. Undefined throws. */
+export type Value = SQLInputValue | undefined;
 
 /** SQLite before this version could corrupt a WAL database (fixed 2026-03-13, https://sqlite.org/wal.html#walreset). */
 const SQLITE_VERSION_MIN = "3.51.3";
@@ -13,38 +19,131 @@ const SQLITE_VERSION_MIN = "3.51.3";
  * most pages for a few rows, and 8 KiB pages are a fifth less to write (docs/decisions/0018-uids-in-trees.md).
  */
 const PAGE_BYTES = 8_192;
-/** The WAL is copied back when it has so much, inside the commit that filled it: some 8 ms, several times a second. */
+/** Where nothing else copies the WAL back (checkpoints.ts), a commit that finds so much in it does: some 8 ms. */
 const CHECKPOINT_BYTES = 6 * 1_024 * 1_024;
-/** Holds the pages that the fold writes into: one or more for each webhook that has traffic. */
-const CACHE_KIB = 32_768;
+/** Twice as much made nothing faster that could be told, with 1,000 and with 10,000 webhooks. */
+const CACHE_KIB = 16_384;
+const IN_MEMORY = ":memory:";
+/** SQLite's primary result codes (https://sqlite.org/rescode.html). */
+const BUSY = 5;
+const LOCKED = 6;
+const IOERR = 10;
+const CORRUPT = 11;
+const FULL = 13;
+const NOTADB = 26;
 
-/** A connection as it comes: every one, since the single binary brings the native part along. */
-export function connect(path: string, options: Database.Options = {}): Db {
-  // Its types know of a path only; the addon itself is taken as well.
-  return new Database(path, { ...options, nativeBinding: sqliteAddon() as string | undefined });
+/** What a connection may be asked for. */
+export interface ConnectOptions {
+  readonly readOnly?: boolean;
+  /** The file is not made where there is none. */
+  readonly mustExist?: boolean;
+  /** How long to wait for a lock that another connection has. */
+  readonly timeoutMs?: number;
+  /** As `openDatabase` says. */
+  readonly isOwn?: boolean;
+}
+
+/** A connection of Node's own SQLite, with values instead of rows, pragmas and transactions. */
+export class Db {
+  readonly native: DatabaseSync;
+
+  constructor(native: DatabaseSync) {
+    this.native = native;
+  }
+
+  get isTransaction(): boolean {
+    return this.native.isTransaction;
+  }
+
+  prepare(sql: string): Statement {
+    return this.native.prepare(sql) as unknown as Statement;
+  }
+
+  /** For statements of one column: what it holds, without a row around it. */
+  pluck(sql: string): Plucked {
+    return new Plucked(this.native.prepare(sql));
+  }
+
+  exec(sql: string): void {
+    this.native.exec(sql);
+  }
+
+  /** Sets or reads one; gives the first column of its first row. */
+  pragma(text: string): unknown {
+    return this.pluck(`pragma ${text}`).get();
+  }
+
+  /** All or nothing. Throws what `work` throws. */
+  transaction<T>(work: () => T): T {
+    this.exec("begin");
+    try {
+      const result = work();
+      this.exec("commit");
+      return result;
+    } catch (error) {
+      if (this.isTransaction) this.exec("rollback");
+      throw error;
+    }
+  }
+
+  /** Again: nothing. */
+  close(): void {
+    if (this.native.isOpen) this.native.close();
+  }
+}
+
+/** A statement of one column. */
+export class Plucked {
+  readonly #statement: Statement;
+
+  constructor(statement: StatementSync) {
+    statement.setReturnArrays(true);
+    this.#statement = statement as unknown as Statement;
+  }
+
+  /** Of the first row; undefined: there is none. */
+  get(...values: readonly Value[]): unknown {
+    const row = this.#statement.get(...values) as readonly unknown[] | undefined;
+    return row?.[0];
+  }
+
+  all(...values: readonly Value[]): unknown[] {
+    return (this.#statement.all(...values) as unknown[][]).map(([first]) => first);
+  }
+}
+
+/** A connection as it comes. Throws what SQLite says. */
+export function connect(path: string, options: ConnectOptions = {}): Db {
+  const { readOnly = false, mustExist = false, timeoutMs = 5_000, isOwn = false } = options;
+  const settings = { readOnly, timeout: timeoutMs, enableForeignKeyConstraints: false };
+  if (path === IN_MEMORY) return new Db(new DatabaseSync(path, settings));
+  const url = pathToFileURL(path);
+  if (mustExist) url.searchParams.set("mode", readOnly ? "ro" : "rw");
+  if (isOwn) url.searchParams.set("vfs", "unix-excl");
+  return new Db(new DatabaseSync(url, settings));
 }
 
 /**
- * Opens hookd's database: one connection, exclusive, WAL. A commit is durable once `LogSync` says so. Exclusive mode
- * keeps a second process out, and keeps SQLite from mapping a `-shm` file, which dies with SIGBUS on a full disk.
+ * Opens hookd's database: WAL, by the `unix-excl` VFS (https://sqlite.org/vfs.html). A commit is durable once `LogSync`
+ * says so. The VFS keeps other processes out, and what the connections of this one share of the log in memory, not in a
+ * `-shm` file, which dies with SIGBUS on a full disk. One connection writes; `checkpoint-thread.ts` and `backup-thread.ts`
+ * have others.
  */
 export function openDatabase(path: string): Db {
   let db: Db;
   try {
-    db = connect(path, { timeout: 0 });
+    db = connect(path, { timeoutMs: 0, isOwn: true });
   } catch (error) {
     throw unreadable(path, error);
   }
   try {
     db.pragma(`page_size = ${PAGE_BYTES}`);
-    db.pragma("locking_mode = EXCLUSIVE");
     db.pragma("journal_mode = WAL");
     // Checkpoints sync by themselves; each commit is synced off this thread, by log-sync.ts.
     db.pragma("synchronous = NORMAL");
-    db.pragma("foreign_keys = OFF");
     db.pragma("mmap_size = 0");
     db.pragma(`cache_size = -${CACHE_KIB}`);
-    const pageBytes = Number(db.pragma("page_size", { simple: true }));
+    const pageBytes = Number(db.pragma("page_size"));
     db.pragma(`wal_autocheckpoint = ${Math.floor(CHECKPOINT_BYTES / pageBytes)}`);
     assertVersion(db);
     migrate(db, path);
@@ -52,13 +151,13 @@ export function openDatabase(path: string): Db {
     return db;
   } catch (error) {
     db.close();
-    throw error instanceof Database.SqliteError ? unreadable(path, error) : error;
+    throw sqliteCode(error) === null ? error : unreadable(path, error);
   }
 }
 
-/** The SQLite that hookd brings along. Throws where its native part cannot be loaded. */
+/** The SQLite that Node brings along. */
 export function sqliteVersion(): { version: string; versionMin: string; isEnough: boolean } {
-  const db = connect(":memory:");
+  const db = connect(IN_MEMORY);
   try {
     const version = versionOf(db);
     const isEnough = compareVersions(version, SQLITE_VERSION_MIN) >= 0;
@@ -68,8 +167,27 @@ export function sqliteVersion(): { version: string; versionMin: string; isEnough
   }
 }
 
+/** SQLite's primary result code, where it is SQLite that threw. */
+export function sqliteCode(error: unknown): number | null {
+  if (!(error instanceof Error)) return null;
+  const { code, errcode } = error as { code?: unknown; errcode?: unknown };
+  return code === "ERR_SQLITE_ERROR" && typeof errcode === "number" ? errcode & 0xff : null;
+}
+
+/** What went wrong; SQLite's own words with its extended result code. */
+export function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { errcode } = error as { errcode?: unknown };
+  return sqliteCode(error) === null ? error.message : `${error.message} (SQLite's code ${errcode})`;
+}
+
+export function isLocked(error: unknown): boolean {
+  const code = sqliteCode(error);
+  return code === BUSY || code === LOCKED;
+}
+
 export function isDiskFull(error: unknown): boolean {
-  return error instanceof Database.SqliteError && error.code === "SQLITE_FULL";
+  return sqliteCode(error) === FULL;
 }
 
 /** Turns SQLite's errors into what callers act on; anything else is a bug and stays as it is. */
@@ -84,9 +202,9 @@ export function storeProblem(error: unknown): unknown {
       },
     );
   }
-  if (!(error instanceof Database.SqliteError)) return error;
-  if (error.code.startsWith("SQLITE_IOERR") || error.code.startsWith("SQLITE_CORRUPT")) {
-    return new StoreFailure(`the database cannot be written: ${error.code}: ${error.message}`, error);
+  const code = sqliteCode(error);
+  if (code === IOERR || code === CORRUPT) {
+    return new StoreFailure(`the database cannot be written: ${describe(error)}`, error);
   }
   return error;
 }
@@ -100,7 +218,7 @@ export class StoreFailure extends Error {
 }
 
 function versionOf(db: Db): string {
-  return String(db.prepare("select sqlite_version()").pluck().get());
+  return String(db.pluck("select sqlite_version()").get());
 }
 
 function assertVersion(db: Db): void {
@@ -120,25 +238,22 @@ function assertDurable(db: Db): void {
     // A full disk must not keep hookd from starting: it reads, refuses events, and goes on when there is room.
     if (!isDiskFull(error)) throw error;
   }
-  const synchronous = db.pragma("synchronous", { simple: true });
-  const journal = db.pragma("journal_mode", { simple: true });
-  const locking = db.pragma("locking_mode", { simple: true });
-  if (synchronous !== 1 || journal !== "wal" || locking !== "exclusive") {
+  const synchronous = db.pragma("synchronous");
+  const journal = db.pragma("journal_mode");
+  if (synchronous !== 1 || journal !== "wal") {
     throw new Error(
-      `the database is not durable: synchronous=${synchronous} (want 1), journal_mode=${journal} (want wal), ` +
-        `locking_mode=${locking} (want exclusive)`,
+      `the database is not durable: synchronous=${synchronous} (want 1), journal_mode=${journal} (want wal)`,
     );
   }
 }
 
 function unreadable(path: string, error: unknown): Error {
-  const code = error instanceof Database.SqliteError ? error.code : "";
-  const what =
-    code.startsWith("SQLITE_BUSY") || code.startsWith("SQLITE_LOCKED")
-      ? `another hookd is running on ${path}. Stop it first, or use another --data-dir`
-      : code === "SQLITE_NOTADB" || code.startsWith("SQLITE_CORRUPT")
-        ? `${path} is not a database that can be read (${code}). Restore it from a backup; hookd does not overwrite it`
-        : `${path} cannot be opened: ${error instanceof Error ? error.message : String(error)}`;
+  const code = sqliteCode(error);
+  const what = isLocked(error)
+    ? `another hookd is running on ${path}. Stop it first, or use another --data-dir`
+    : code === NOTADB || code === CORRUPT
+      ? `${path} is not a database that can be read (${describe(error)}). Restore it from a backup; hookd does not overwrite it`
+      : `${path} cannot be opened: ${describe(error)}`;
   return new Error(what, { cause: error });
 }
 

@@ -11,7 +11,7 @@ import {
 import { type DeliveryId, type EventSeq, seqAtTime, timeOfSeq, type WebhookId } from "../../domain/ids.ts";
 import type { DeadGroup, DeliveryFilter, GroupKey, Page } from "../../domain/query.ts";
 import type { Paged, StoredEvent } from "../port.ts";
-import type { Db, Statement } from "./database.ts";
+import type { Db, Plucked, Statement } from "./database.ts";
 import { DEAD, DEAD_SLOT, type Hot, type HotRow, NO_SLOT, reasonOfSlot, slotOf } from "./hot.ts";
 import { contentTypeOf, hotFromJournal, type Journal } from "./journal.ts";
 import { newestFirst, type ReadPage } from "./newest-first.ts";
@@ -67,7 +67,7 @@ export class Deliveries {
   readonly #byWebhookRetrying: Statement;
   readonly #failed: Statement;
   readonly #all: Statement;
-  readonly #deadTotal: Statement;
+  readonly #deadTotal: Plucked;
 
   constructor(db: Db, hot: Hot, journal: Journal, webhooks: Webhooks) {
     this.#db = db;
@@ -92,7 +92,7 @@ export class Deliveries {
       `select * from log indexed by log_failed where (status = 1 or status = 3) and id < ? and id >= ?
        order by id desc limit ?`,
     );
-    this.#deadTotal = db.prepare("select coalesce(sum(n), 0) from tally where slot >= 10").pluck();
+    this.#deadTotal = db.pluck("select coalesce(sum(n), 0) from tally where slot >= 10");
     this.#all = db.prepare(
       `select l.* from journal j cross join log l on l.webhook = j.webhook and l.id = j.id
        where j.id < ? and j.id >= ? and j.webhook <> 0 order by j.id desc limit ?`,

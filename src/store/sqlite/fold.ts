@@ -207,7 +207,7 @@ export class Fold {
   finish(mark: () => { journalId: number; settleSeq: number }): void {
     while (this.#work || this.#hot.dirtyCount > 0 || this.#uids.hasFresh) {
       this.begin(mark(), 0, 0);
-      this.#db.transaction(() => this.slice(5_000))()();
+      this.#db.transaction(() => this.slice(5_000))();
     }
   }
 

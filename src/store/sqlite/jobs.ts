@@ -3,7 +3,7 @@ import { type DeliveryId, type EventSeq, type JobId, seqAtTime, type WebhookId }
 import type { Job, JobSpec, Selection } from "../../domain/job.ts";
 import type { Page } from "../../domain/query.ts";
 import type { JobStep, LaneChange, Paged, StepContext } from "../port.ts";
-import type { Db, Statement } from "./database.ts";
+import type { Db, Plucked, Statement } from "./database.ts";
 import { DEAD, type HotRow, SUCCESS } from "./hot.ts";
 import { hotFromJournal, type Journal } from "./journal.ts";
 import { pageOf } from "./keys.ts";
@@ -47,7 +47,7 @@ export class Jobs {
   readonly #deadOf: Statement;
   readonly #of: Statement;
   readonly #every: Statement;
-  readonly #openCount: Statement;
+  readonly #openCount: Plucked;
 
   constructor(db: Db, changes: LogChanges, journal: Journal, webhooks: Webhooks, remover: Remover) {
     this.#db = db;
@@ -76,9 +76,7 @@ export class Jobs {
       `select ${CANDIDATE_COLUMNS} from journal j cross join log l on l.webhook = j.webhook and l.id = j.id
        where j.id > ? and j.id < ? and j.webhook <> 0 order by j.id limit ?`,
     );
-    this.#openCount = db
-      .prepare("select coalesce(sum(n), 0) from tally where slot in (0, 1) and webhook = ?")
-      .pluck();
+    this.#openCount = db.pluck("select coalesce(sum(n), 0) from tally where slot in (0, 1) and webhook = ?");
   }
 
   insert(job: Job): void {

@@ -3,7 +3,7 @@ import type { DeliveryId, EventSeq, WebhookId } from "../../domain/ids.ts";
 import { timeOfSeq } from "../../domain/ids.ts";
 import { decodeTraceContext, encodeTraceContext, type TraceContext } from "../../domain/trace-context.ts";
 import type { NewDelivery, NewEvent } from "../port.ts";
-import type { Db, Statement } from "./database.ts";
+import type { Db, Plucked, Statement } from "./database.ts";
 import { DEAD, FOLDED, type HotRow, NO_ATTEMPTS, NO_SLOT, PENDING } from "./hot.ts";
 import { decodeSettlements, encodeSettlements, type SettledRow } from "./settle-batch.ts";
 
@@ -39,7 +39,7 @@ export class Journal {
   readonly #select: Statement;
   readonly #selectHead: Statement;
   readonly #deliveriesOf: Statement;
-  readonly #countOf: Statement;
+  readonly #countOf: Plucked;
   /** The event row that was read last: a broadcast's deliveries all ask for the same one. */
   #lastEvent: EventRow | null = null;
 
@@ -52,7 +52,7 @@ export class Journal {
       "select id, webhook, event, user_id, event_id, uid, content_type from journal where id = ?",
     );
     this.#deliveriesOf = db.prepare("select id, webhook from journal where event = ? order by id limit ?");
-    this.#countOf = db.prepare("select count(*) from journal where event = ?").pluck();
+    this.#countOf = db.pluck("select count(*) from journal where event = ?");
   }
 
   append(event: NewEvent): void {
@@ -266,4 +266,18 @@ export function contentTypeOf(event: JournalEvent): string {
 
 export function traceOf(event: EventRow): TraceContext | null {
   return event.trace === null ? null : decodeTraceContext(event.trace);
+}
+
+/** The other way round, of a delivery that died without an attempt: so that a restart reads it. */
+export function endOfRow(row: HotRow): SettledRow {
+  return {
+    id: row.id,
+    webhookId: row.webhookId,
+    status: "dead",
+    reason: DEAD_REASONS[row.reason ?? -1] ?? null,
+    dueAt: null,
+    attemptCount: 0,
+    attempt: null,
+    settledAt: row.completedAt ?? row.queuedAt,
+  };
 }

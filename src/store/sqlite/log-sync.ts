@@ -43,6 +43,11 @@ export class LogSync {
     return (this.#waiting ?? (this.#isSyncing ? this.#running : null))?.promise ?? Promise.resolve();
   }
 
+  /** Throws the StoreFailure after which nothing is durable any more. */
+  assertSound(): void {
+    if (this.#failure) throw this.#failure;
+  }
+
   /** After the database is closed, and so synced. */
   close(): void {
     this.#failure ??= new StoreFailure("the database is closed", null);
@@ -56,7 +61,7 @@ export class LogSync {
     this.#syncFile(this.#fd, (error) => {
       this.#isSyncing = false;
       if (error) {
-        this.#fail(new StoreFailure(`the database cannot be synced to disk: ${error.message}`, error));
+        this.fail(new StoreFailure(`the database cannot be synced to disk: ${error.message}`, error));
         return;
       }
       this.#running?.resolve();
@@ -64,8 +69,9 @@ export class LogSync {
     });
   }
 
-  #fail(failure: StoreFailure): void {
-    this.#failure = failure;
+  /** Nothing is durable from now on. */
+  fail(failure: StoreFailure): void {
+    this.#failure ??= failure;
     this.#running?.reject(failure);
     this.#waiting?.reject(failure);
   }

@@ -119,7 +119,7 @@ export const MIGRATIONS: readonly string[] = [
 
 /** `steps`: a test gives others. */
 export function migrate(db: Db, path: string, steps: readonly string[] = MIGRATIONS): void {
-  const found = Number(db.pragma("user_version", { simple: true }));
+  const found = Number(db.pragma("user_version"));
   if (found > steps.length) {
     throw new Error(
       `${path} was written by a newer hookd (schema ${found}, this one knows ${steps.length}). Run that version`,
@@ -133,6 +133,6 @@ export function migrate(db: Db, path: string, steps: readonly string[] = MIGRATI
         insert.run("salt", randomBytes(8).toString("hex"));
       }
       db.pragma(`user_version = ${version + 1}`);
-    })();
+    });
   }
 }

@@ -97,7 +97,7 @@ export class Prune {
       "delete from job where id in (select id from job where is_running = 0 and id < ? order by id limit ?)",
     );
     this.#putSetting = db.prepare("insert or replace into setting values ('pruned_below', ?)");
-    const stored = db.prepare("select value from setting where name = ?").pluck();
+    const stored = db.pluck("select value from setting where name = ?");
     this.#markedBelow = Number(stored.get("pruned_below") ?? 0);
     this.#fold.prunedBelow = this.#markedBelow;
     this.#sweep = new Sweep(db, parts.remover, Number(stored.get("swept_below") ?? 0));

@@ -31,12 +31,10 @@ export function recoverLanes(db: Db, hot: Hot): RecoveredLane[] {
   for (const { slot, webhook, n } of counts) laneOf(webhook)[slot === PENDING ? "pending" : "retrying"] = n;
   const states = db.prepare("select webhook, state from lane").all() as { webhook: number; state: string }[];
   for (const { webhook, state } of states) laneOf(webhook).state = state;
-  const head = db
-    .prepare(
-      `select due_at from log indexed by log_lane where webhook = ? and status = ? and due_at is not null
+  const head = db.pluck(
+    `select due_at from log indexed by log_lane where webhook = ? and status = ? and due_at is not null
        order by due_at, id limit 1`,
-    )
-    .pluck();
+  );
   const unfolded = new Map<string, number>();
   for (const row of hot.rows.values()) {
     const lane = laneOf(row.webhookId);
@@ -64,7 +62,7 @@ export function recoverLanes(db: Db, hot: Hot): RecoveredLane[] {
 }
 
 export function readSalt(db: Db): IdSalt {
-  const hex = String(db.prepare("select value from setting where name = 'salt'").pluck().get());
+  const hex = String(db.pluck("select value from setting where name = 'salt'").get());
   return { a: Number.parseInt(hex.slice(0, 8), 16), b: Number.parseInt(hex.slice(8, 16), 16) };
 }
 
@@ -72,7 +70,7 @@ export function readSalt(db: Db): IdSalt {
 export function lastSeq(db: Db): number {
   const tables = ["journal", "webhook", "job", "api_key"];
   return Math.max(
-    Number(db.prepare("select journal_id from fold").pluck().get()),
-    ...tables.map((table) => Number(db.prepare(`select coalesce(max(id), 0) from ${table}`).pluck().get())),
+    Number(db.pluck("select journal_id from fold").get()),
+    ...tables.map((table) => Number(db.pluck(`select coalesce(max(id), 0) from ${table}`).get())),
   );
 }

@@ -1,4 +1,4 @@
-import type { Db, Statement } from "./database.ts";
+import type { Db, Plucked, Statement } from "./database.ts";
 
 export interface Removed {
   readonly id: number;
@@ -9,13 +9,13 @@ export interface Removed {
 export class Remover {
   readonly #log: Statement;
   readonly #attempts: Statement;
-  readonly #journal: Statement;
+  readonly #journal: Plucked;
   readonly #event: Statement;
 
   constructor(db: Db) {
     this.#log = db.prepare("delete from log where webhook = ? and id = ?");
     this.#attempts = db.prepare("delete from attempt where delivery = ?");
-    this.#journal = db.prepare("delete from journal where id = ? returning event").pluck();
+    this.#journal = db.pluck("delete from journal where id = ? returning event");
     this.#event = db.prepare(
       `delete from journal where id = ? and webhook = 0 and not exists (select 1 from journal d where d.event = ?)
        and not exists (select 1 from job where is_running = 1 and json_extract(body, '$.job.spec.event') = ?)`,

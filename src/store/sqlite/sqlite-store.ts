@@ -2,7 +2,7 @@ import { statSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import type { DedupeKey } from "../../domain/dedupe.ts";
-import { type Attempt, DEAD_REASONS, type DeadReason, type Delivery } from "../../domain/delivery.ts";
+import type { Attempt, DeadReason, Delivery } from "../../domain/delivery.ts";
 import type { DeliveryId, EventSeq, JobId, KeyId, WebhookId } from "../../domain/ids.ts";
 import type { Job } from "../../domain/job.ts";
 import type { ApiKey } from "../../domain/key.ts";
@@ -38,13 +38,14 @@ import type {
 } from "../port.ts";
 import { Appending } from "./appending.ts";
 import { backupDatabase } from "./backup.ts";
+import { Checkpoints } from "./checkpoints.ts";
 import { type Db, isDiskFull, openDatabase, type Statement, storeProblem } from "./database.ts";
 import { Deliveries } from "./deliveries.ts";
 import { Fold } from "./fold.ts";
 import { FoldTurns } from "./fold-turns.ts";
 import { DEAD, Hot, type HotRow } from "./hot.ts";
 import { Jobs } from "./jobs.ts";
-import { applySettlement, hotFromAppend, Journal } from "./journal.ts";
+import { applySettlement, endOfRow, hotFromAppend, Journal } from "./journal.ts";
 import { Keys } from "./keys.ts";
 import { Lanes } from "./lanes.ts";
 import { LogChanges } from "./log-changes.ts";
@@ -54,7 +55,6 @@ import { Readers } from "./readers.ts";
 import { lastSeq, readSalt, recoverLanes } from "./recovery.ts";
 import { Remover } from "./remover.ts";
 import { replayJournal } from "./replay-journal.ts";
-import type { SettledRow } from "./settle-batch.ts";
 import { UidTrees } from "./uid-trees.ts";
 import { UidMemory } from "./uids.ts";
 import { Webhooks } from "./webhooks.ts";
@@ -65,6 +65,11 @@ export interface SqliteOptions {
   readonly clock: Clock;
   /** Opens the file. A test gives another one, to reach the connection. */
   readonly openDatabase?: (path: string) => Db;
+  /**
+   * Whether the log is copied back in a thread of its own. Otherwise commits do it: for tests, where a copy of the files as
+   * they are stands for a crash.
+   */
+  readonly isCheckpointedAside?: boolean;
   /** Rows in each slice of a fold. A test makes it small, to stop in the middle of one. */
   readonly foldSliceRows?: number;
 }
@@ -80,7 +85,7 @@ export function createSqliteStore(options: SqliteOptions): Store {
 }
 
 /**
- * The store in one SQLite file, with one connection in one thread: the hot path appends to the journal, the fold
+ * The store in one SQLite file; one connection, in one thread, does all that is asked for: the hot path appends to the journal, the fold
  * writes the rest seconds later (fold.ts). SQLite's calls return when they are done, so every method has its effect
  * in the turn in which it was called, except those that wait for the fold, and resolves when that is on disk.
  */
@@ -89,6 +94,7 @@ class SqliteStore implements Store {
   readonly #path: string;
   #db!: Db;
   #sync!: LogSync;
+  #checkpoints: Checkpoints | null = null;
   #hot!: Hot;
   #journal!: Journal;
   #uids!: UidMemory;
@@ -120,6 +126,14 @@ class SqliteStore implements Store {
     try {
       const recovery = this.#recover(db);
       this.#sync = new LogSync(`${this.#path}-wal`);
+      if (this.#options.isCheckpointedAside) {
+        this.#checkpoints = new Checkpoints({
+          db,
+          path: this.#path,
+          mono: () => this.#options.clock.mono(),
+          onFailure: (failure) => this.#sync.fail(failure),
+        });
+      }
       return recovery;
     } catch (error) {
       db.close();
@@ -172,16 +186,20 @@ class SqliteStore implements Store {
   }
 
   async close(): Promise<void> {
+    await this.#checkpoints?.end();
+    // Whoever closes the database as the last one copies the log into it and deletes it. After a failed write or sync that
+    // must not be: the log is what is left of what the disk did not take.
+    this.#sync.assertSound();
     try {
       this.#fold.finish(() => ({ ...this.#mark }));
       this.#db.pragma("wal_checkpoint(TRUNCATE)");
     } catch (error) {
       // On a full disk the fold waits for the next start: the journal has all of it.
       if (!isDiskFull(error)) throw storeProblem(error);
-    } finally {
-      this.#db.close();
-      this.#sync.close();
     }
+    this.#db.close();
+    this.#sync.close();
+    this.#checkpoints?.close();
   }
 
   async commit(batch: CommitBatch): Promise<Committed> {
@@ -390,12 +408,17 @@ class SqliteStore implements Store {
   }
 
   async getSetting(name: string): Promise<string | null> {
-    const value = this.#db.prepare("select value from setting where name = ?").pluck().get(name);
+    const value = this.#db.pluck("select value from setting where name = ?").get(name);
     return typeof value === "string" ? value : null;
   }
 
-  backup(path: string, options: BackupOptions): Promise<void> {
-    return backupDatabase(this.#db, path, this.#options.clock, options);
+  async backup(path: string, options: BackupOptions): Promise<void> {
+    const release = this.#checkpoints?.hold();
+    try {
+      await backupDatabase(this.#path, Number(this.#db.pragma("page_size")), path, options);
+    } finally {
+      release?.();
+    }
   }
 
   stats(): StoreStats {
@@ -443,33 +466,22 @@ class SqliteStore implements Store {
 
   /** All or nothing. SQLite's own errors come out as problems, with nothing changed. */
   #transaction<T>(work: () => T): T {
+    let result: T;
     try {
       this.#begin.run();
-      const result = work();
+      result = work();
       this.#commit.run();
-      return result;
     } catch (error) {
-      if (this.#db.inTransaction) this.#rollback.run();
+      if (this.#db.isTransaction) this.#rollback.run();
       throw storeProblem(error);
     }
+    this.#checkpoints?.committed();
+    return result;
   }
 }
 
 function isDead(row: HotRow): boolean {
   return row.status === DEAD;
-}
-
-function endOfRow(row: HotRow): SettledRow {
-  return {
-    id: row.id,
-    webhookId: row.webhookId,
-    status: "dead",
-    reason: DEAD_REASONS[row.reason ?? -1] ?? null,
-    dueAt: null,
-    attemptCount: 0,
-    attempt: null,
-    settledAt: row.completedAt ?? row.queuedAt,
-  };
 }
 
 function fileBytes(path: string): number {

@@ -1,5 +1,5 @@
 import { seqAtTime, timeOfSeq } from "../../domain/ids.ts";
-import type { Db, Statement } from "./database.ts";
+import type { Db, Plucked, Statement } from "./database.ts";
 import { SUCCESS } from "./hot.ts";
 import type { Remover } from "./remover.ts";
 
@@ -58,16 +58,16 @@ const ROWS_PER_WEBHOOK = 8;
  */
 export class Sweep {
   readonly #remover: Remover;
-  readonly #first: Statement;
-  readonly #nextWebhook: Statement;
-  readonly #logEnd: Statement;
+  readonly #first: Plucked;
+  readonly #nextWebhook: Plucked;
+  readonly #logEnd: Plucked;
   readonly #dropLog: Statement;
   readonly #dropLogButLate: Statement;
   readonly #left: Statement;
-  readonly #anyLate: Statement;
+  readonly #anyLate: Plucked;
   readonly #noteLate: Statement;
-  readonly #journalEnd: Statement;
-  readonly #fan: Statement;
+  readonly #journalEnd: Plucked;
+  readonly #fan: Plucked;
   readonly #dropJournal: Statement;
   readonly #dropAttempts: Statement;
   readonly #putSetting: Statement;
@@ -80,11 +80,11 @@ export class Sweep {
     this.#remover = remover;
     this.#stayersMax = stayersMax;
     this.#sweptBelow = sweptBelow;
-    this.#first = db.prepare("select id from journal where id >= ? order by id limit 1").pluck();
-    this.#nextWebhook = db.prepare("select min(webhook) from log where webhook > ?").pluck();
-    this.#logEnd = db
-      .prepare("select id from log where webhook = ? and id >= ? and id < ? order by id limit 1 offset ?")
-      .pluck();
+    this.#first = db.pluck("select id from journal where id >= ? order by id limit 1");
+    this.#nextWebhook = db.pluck("select min(webhook) from log where webhook > ?");
+    this.#logEnd = db.pluck(
+      "select id from log where webhook = ? and id >= ? and id < ? order by id limit 1 offset ?",
+    );
     const drop =
       "delete from log where webhook = ? and id >= ? and id < ? and status = 2 and completed_at < ?";
     this.#dropLog = db.prepare(drop);
@@ -92,16 +92,14 @@ export class Sweep {
     this.#left = db.prepare(
       "select id, status, completed_at from log where webhook = ? and id >= ? and id < ? order by id",
     );
-    this.#anyLate = db.prepare("select 1 from late where id >= ? and id < ? limit 1").pluck();
+    this.#anyLate = db.pluck("select 1 from late where id >= ? and id < ? limit 1");
     this.#noteLate = db.prepare("insert or ignore into late values (?, ?, ?)");
-    this.#journalEnd = db
-      .prepare("select id from journal where id >= ? and id < ? order by id limit 1 offset ?")
-      .pluck();
-    this.#fan = db
-      .prepare(
-        "select id from journal indexed by journal_fan where event is not null and id >= ? and id < ? order by id",
-      )
-      .pluck();
+    this.#journalEnd = db.pluck(
+      "select id from journal where id >= ? and id < ? order by id limit 1 offset ?",
+    );
+    this.#fan = db.pluck(
+      "select id from journal indexed by journal_fan where event is not null and id >= ? and id < ? order by id",
+    );
     this.#dropJournal = db.prepare(
       "delete from journal where id >= ? and id < ? and event is null and webhook <> 0",
     );

@@ -1,17 +1,15 @@
-import type { Db, Statement } from "./database.ts";
+import type { Db, Plucked, Statement } from "./database.ts";
 import { NO_SLOT } from "./hot.ts";
 
 /** The kept counts of open and dead deliveries by webhook. Moves are gathered, then written in the caller's transaction. */
 export class Tally {
-  readonly #upsert: Statement;
+  readonly #upsert: Plucked;
   readonly #drop: Statement;
 
   constructor(db: Db) {
-    this.#upsert = db
-      .prepare(
-        "insert into tally values (?, ?, ?) on conflict(slot, webhook) do update set n = n + excluded.n returning n",
-      )
-      .pluck();
+    this.#upsert = db.pluck(
+      "insert into tally values (?, ?, ?) on conflict(slot, webhook) do update set n = n + excluded.n returning n",
+    );
     this.#drop = db.prepare("delete from tally where slot = ? and webhook = ?");
   }
 

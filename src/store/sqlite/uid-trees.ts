@@ -1,7 +1,7 @@
 import type { DedupeKey } from "../../domain/dedupe.ts";
 import type { EventSeq } from "../../domain/ids.ts";
 import type { Clock } from "../../lib/clock.ts";
-import type { Db, Statement } from "./database.ts";
+import type { Db, Plucked, Statement } from "./database.ts";
 
 /** First halves of hashes are below this. */
 const RING = 2 ** 52;
@@ -64,8 +64,7 @@ export class UidTrees {
         new Pass(db, clock, { from: table, to: SMALL_TREES[index + 1]?.table ?? LARGE_TREE, passMs }),
     ).reverse();
     this.generations = db
-      .prepare("select since from uid_generation where since > -1 order by since")
-      .pluck()
+      .pluck("select since from uid_generation where since > -1 order by since")
       .all() as number[];
   }
 
@@ -115,7 +114,7 @@ export class UidTrees {
 class Pass {
   readonly #clock: Clock;
   readonly #passMs: number;
-  readonly #endOf: Statement;
+  readonly #endOf: Plucked;
   readonly #copy: Statement;
   readonly #remove: Statement;
   #at: number;
@@ -130,7 +129,7 @@ class Pass {
     this.#atMono = clock.mono();
     const columns = "high, low, content, event, generation";
     const stretch = `from ${from} where high >= ? and high < ?`;
-    this.#endOf = db.prepare(`select high ${stretch} order by high limit 1 offset ?`).pluck();
+    this.#endOf = db.pluck(`select high ${stretch} order by high limit 1 offset ?`);
     this.#copy = db.prepare(
       `insert or replace into ${to}(${columns}) select ${columns} ${stretch} and generation >= ? order by high, low`,
     );

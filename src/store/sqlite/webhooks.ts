@@ -3,7 +3,7 @@ import type { Page, RouteKey, WebhookFilter } from "../../domain/query.ts";
 import { matchCandidates } from "../../domain/routing.ts";
 import type { Webhook } from "../../domain/webhook.ts";
 import type { BroadcastRoutes, Paged } from "../port.ts";
-import type { Db, Statement } from "./database.ts";
+import type { Db, Plucked, Statement } from "./database.ts";
 import { pageOf } from "./keys.ts";
 
 interface WebhookRow {
@@ -30,9 +30,9 @@ export class Webhooks {
   readonly #list: Statement;
   readonly #listOf: Statement;
   readonly #byEvent: Statement;
-  readonly #idsOf: Statement;
+  readonly #idsOf: Plucked;
   readonly #routeOf: Statement;
-  readonly #idAt: Statement;
+  readonly #idAt: Plucked;
 
   constructor(db: Db) {
     this.#insert = db.prepare("insert or ignore into webhook values (?, ?, ?, ?, ?, ?, ?, ?)");
@@ -51,10 +51,8 @@ export class Webhooks {
       "select * from webhook where user_id = ? and deleted_at is null and id < ? order by id desc limit ?",
     );
     this.#routeOf = db.prepare("select user_id, event_id from webhook where id = ?");
-    this.#idAt = db
-      .prepare("select id from webhook where user_id = ? and event_id = ? and deleted_at is null")
-      .pluck();
-    this.#idsOf = db.prepare("select id from webhook where user_id = ? limit ?").pluck();
+    this.#idAt = db.pluck("select id from webhook where user_id = ? and event_id = ? and deleted_at is null");
+    this.#idsOf = db.pluck("select id from webhook where user_id = ? limit ?");
     this.#byEvent = db.prepare(
       "select id, user_id from webhook where event_id = ? and user_id > ? and deleted_at is null order by user_id limit ?",
     );
