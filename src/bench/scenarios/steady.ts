@@ -4,10 +4,11 @@ import type { Scenario, Stage } from "../stage.ts";
 
 const RATE = 12_000;
 const MB = 1e6;
+/** Ten thousand receivers are connected to first, all at once: 12,000 a second are reached after some 6 s. */
 const SETTINGS = [
-  { webhooks: 1_000, origins: 1, memoryMaxMb: null },
-  { webhooks: 1_000, origins: 1_000, memoryMaxMb: 400 },
-  { webhooks: 10_000, origins: 10_000, memoryMaxMb: 1_000 },
+  { webhooks: 1_000, origins: 1, warmUpMs: 5_000, memoryMaxMb: null },
+  { webhooks: 1_000, origins: 1_000, warmUpMs: 5_000, memoryMaxMb: 400 },
+  { webhooks: 10_000, origins: 10_000, warmUpMs: 10_000, memoryMaxMb: 1_000 },
 ] as const;
 
 /**
@@ -18,10 +19,11 @@ export const steady: Scenario = {
   takes: ["rate", "duration"],
   origins: 1_000,
   async play(stage) {
-    for (const { webhooks, origins, memoryMaxMb } of SETTINGS) {
+    for (const { webhooks, origins, warmUpMs, memoryMaxMb } of SETTINGS) {
       const plan = stage.plan({
         ratePerSecond: stage.options.rateGiven ?? RATE,
         durationMs: stage.ms(stage.options.durationGivenMs ?? 60_000),
+        warmUpMs: stage.ms(warmUpMs),
         webhooks,
         origins,
       });
