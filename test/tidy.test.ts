@@ -184,9 +184,9 @@ test("only lib knows how hookd was started: from its sources, or as one binary",
   expect(wrong).toEqual([]);
 });
 
-test("only store/sqlite/database.ts makes connections", () => {
+test("only store/sqlite/connection.ts makes connections", () => {
   const wrong = sources()
-    .filter((file) => file.path !== "store/sqlite/database.ts")
+    .filter((file) => file.path !== "store/sqlite/connection.ts")
     .filter((file) => /new DatabaseSync\(/.test(stripComments(file.text)))
     .map((file) => file.path);
   expect(wrong).toEqual([]);

@@ -4,7 +4,7 @@ import { expect, onTestFinished, test } from "vitest";
 import type { DeliveryId } from "../../src/domain/ids.ts";
 import type { BackupProgress } from "../../src/store/port.ts";
 import { inspectBackup } from "../../src/store/sqlite/backup-file.ts";
-import { connect } from "../../src/store/sqlite/database.ts";
+import { connect } from "../../src/store/sqlite/connection.ts";
 import { type SqliteAdapter, sqliteAdapter } from "../store/sqlite-adapter.ts";
 import { expectSound } from "../store/tally-check.ts";
 import { testClock, World } from "../store/world.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { connect } from "../../src/store/sqlite/database.ts";
+import { connect } from "../../src/store/sqlite/connection.ts";
 import { VERSION } from "../../src/version.ts";
 import { hookd } from "./support.ts";
 

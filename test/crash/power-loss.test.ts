@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { uidKey } from "../../src/domain/dedupe.ts";
 import { systemClock } from "../../src/lib/clock.ts";
-import { connect } from "../../src/store/sqlite/database.ts";
+import { connect } from "../../src/store/sqlite/connection.ts";
 import { createSqliteStore } from "../../src/store/sqlite/sqlite-store.ts";
 import { startDaemon } from "../support/daemon.ts";
 import { Ledger } from "../support/ledger.ts";

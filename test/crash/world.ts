@@ -5,7 +5,7 @@ import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, onTestFinished } from "vitest";
-import { connect } from "../../src/store/sqlite/database.ts";
+import { connect } from "../../src/store/sqlite/connection.ts";
 import { type DaemonOptions, HOOKD, startDaemon, type TestDaemon } from "../support/daemon.ts";
 import type { Kill, Ledger } from "../support/ledger.ts";
 import type { Post } from "../support/publisher.ts";

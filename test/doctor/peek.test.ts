@@ -3,7 +3,8 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { expect, onTestFinished, test } from "vitest";
 import { holderOf } from "../../src/doctor/lock-holder.ts";
-import { connect, openDatabase } from "../../src/store/sqlite/database.ts";
+import { connect } from "../../src/store/sqlite/connection.ts";
+import { openDatabase } from "../../src/store/sqlite/database.ts";
 import { peekDatabase, SCHEMA_VERSION } from "../../src/store/sqlite/peek.ts";
 import { temporaryDirectory } from "../support/world.ts";
 

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { onTestFinished } from "vitest";
-import { connect } from "../../src/store/sqlite/database.ts";
+import { connect } from "../../src/store/sqlite/connection.ts";
 import { HOOKD, startDaemon, type TestDaemon } from "../support/daemon.ts";
 import { type DnsAnswer, type DnsQuery, startDnsServer } from "../support/dns-server.ts";
 import { temporaryDirectory } from "../support/world.ts";

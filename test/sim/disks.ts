@@ -8,7 +8,8 @@ import type { Clock } from "../../src/lib/clock.ts";
 import { MemoryDisk } from "../../src/store/memory/disk.ts";
 import { createMemoryStore } from "../../src/store/memory/memory-store.ts";
 import type { Store } from "../../src/store/port.ts";
-import { type Db, openDatabase } from "../../src/store/sqlite/database.ts";
+import type { Db } from "../../src/store/sqlite/connection.ts";
+import { openDatabase } from "../../src/store/sqlite/database.ts";
 import { createSqliteStore } from "../../src/store/sqlite/sqlite-store.ts";
 import { UID_PREFIX } from "./ledger.ts";
 

@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../../src/lib/clock.ts";
 import type { Store } from "../../src/store/port.ts";
-import { type Db, openDatabase } from "../../src/store/sqlite/database.ts";
+import type { Db } from "../../src/store/sqlite/connection.ts";
+import { openDatabase } from "../../src/store/sqlite/database.ts";
 import { createSqliteStore } from "../../src/store/sqlite/sqlite-store.ts";
 import { type Adapter, WINDOW_MS } from "./world.ts";
 

@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test } from "vitest";
 import { Problem } from "../../src/domain/problem.ts";
-import type { Db } from "../../src/store/sqlite/database.ts";
+import type { Db } from "../../src/store/sqlite/connection.ts";
 import { type SqliteAdapter, sqliteAdapter } from "./sqlite-adapter.ts";
 import { expectSound } from "./tally-check.ts";
 import { FAR, World } from "./world.ts";

@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import type { Db } from "../../src/store/sqlite/database.ts";
+import type { Db } from "../../src/store/sqlite/connection.ts";
 
 /** What must hold of a database file that is folded, whatever happened to it. */
 export function expectSound(db: Db): void {

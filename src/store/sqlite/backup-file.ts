@@ -1,5 +1,6 @@
 import { timeOfSeq } from "../../domain/ids.ts";
-import { connect, type Db, describe, isLocked, sqliteCode } from "./database.ts";
+import { connect, type Db } from "./connection.ts";
+import { describe, isLocked, sqliteCode } from "./database.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { lastSeq } from "./recovery.ts";
 

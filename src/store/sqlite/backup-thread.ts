@@ -2,7 +2,8 @@ import { fdatasyncSync } from "node:fs";
 import { backup } from "node:sqlite";
 import { parentPort, workerData } from "node:worker_threads";
 import { systemClock } from "../../lib/clock.ts";
-import { connect, describe, isDiskFull } from "./database.ts";
+import { connect } from "./connection.ts";
+import { describe, isDiskFull } from "./database.ts";
 
 /** What the thread is given. */
 export interface BackupData {

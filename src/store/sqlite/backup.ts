@@ -4,7 +4,7 @@ import { Problem } from "../../domain/problem.ts";
 import { startThread } from "../../lib/thread.ts";
 import type { BackupOptions } from "../port.ts";
 import type { BackupData, FromBackup } from "./backup-thread.ts";
-import { connect } from "./database.ts";
+import { connect } from "./connection.ts";
 
 /** Where the header says that the file comes with a log: 2, or without: 1 (https://sqlite.org/fileformat2.html 1.3.3). */
 const FORMAT_AT = 18;

@@ -1,6 +1,7 @@
 import { fdatasyncSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
-import { connect, describe, isDiskFull } from "./database.ts";
+import { connect } from "./connection.ts";
+import { describe, isDiskFull } from "./database.ts";
 
 /** What the thread is given. */
 export interface CheckpointData {

@@ -2,7 +2,8 @@ import { closeSync, openSync } from "node:fs";
 import type { Worker } from "node:worker_threads";
 import { startThread } from "../../lib/thread.ts";
 import type { CheckpointData, FromCheckpoint, ToCheckpoint } from "./checkpoint-thread.ts";
-import { type Db, describe, isDiskFull, type Statement, StoreFailure } from "./database.ts";
+import type { Db, Statement } from "./connection.ts";
+import { describe, isDiskFull, StoreFailure } from "./database.ts";
 
 /** So much of the log that is not copied back is worth a turn of the thread. A test gives less. */
 const STEP_BYTES = 6 * 1_024 * 1_024;

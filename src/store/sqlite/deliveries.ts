@@ -11,7 +11,7 @@ import {
 import { type DeliveryId, type EventSeq, seqAtTime, timeOfSeq, type WebhookId } from "../../domain/ids.ts";
 import type { DeadGroup, DeliveryFilter, GroupKey, Page } from "../../domain/query.ts";
 import type { Paged, StoredEvent } from "../port.ts";
-import type { Db, Plucked, Statement } from "./database.ts";
+import type { Db, Plucked, Statement } from "./connection.ts";
 import { DEAD, DEAD_SLOT, type Hot, type HotRow, NO_SLOT, reasonOfSlot, slotOf } from "./hot.ts";
 import { contentTypeOf, hotFromJournal, type Journal } from "./journal.ts";
 import { newestFirst, type ReadPage } from "./newest-first.ts";

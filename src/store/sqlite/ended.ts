@@ -1,6 +1,6 @@
 import { ATTEMPT_ERRORS, DEAD_REASONS, type EndedDelivery } from "../../domain/delivery.ts";
 import type { DeliveryId, EventSeq, WebhookId } from "../../domain/ids.ts";
-import type { Db, Statement } from "./database.ts";
+import type { Db, Statement } from "./connection.ts";
 import { DEAD, SUCCESS } from "./hot.ts";
 import { contentTypeOf, type Journal, type JournalRow } from "./journal.ts";
 import type { Webhooks } from "./webhooks.ts";

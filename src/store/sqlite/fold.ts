@@ -1,6 +1,6 @@
 import { ATTEMPT_ERRORS, VERDICTS } from "../../domain/delivery.ts";
 import type { WebhookId } from "../../domain/ids.ts";
-import type { Db, Statement } from "./database.ts";
+import type { Db, Statement } from "./connection.ts";
 import { FoldPace } from "./fold-pace.ts";
 import { type Hot, type HotRow, NO_ATTEMPTS, SUCCESS, slotOf } from "./hot.ts";
 import { Tally, TallyMoves } from "./tally.ts";

@@ -3,7 +3,7 @@ import { type DeliveryId, type EventSeq, type JobId, seqAtTime, type WebhookId }
 import type { Job, JobSpec, Selection } from "../../domain/job.ts";
 import type { Page } from "../../domain/query.ts";
 import type { JobStep, LaneChange, Paged, StepContext } from "../port.ts";
-import type { Db, Plucked, Statement } from "./database.ts";
+import type { Db, Plucked, Statement } from "./connection.ts";
 import { DEAD, type HotRow, SUCCESS } from "./hot.ts";
 import { hotFromJournal, type Journal } from "./journal.ts";
 import { pageOf } from "./keys.ts";

@@ -3,7 +3,7 @@ import type { DeliveryId, EventSeq, WebhookId } from "../../domain/ids.ts";
 import { timeOfSeq } from "../../domain/ids.ts";
 import { decodeTraceContext, encodeTraceContext, type TraceContext } from "../../domain/trace-context.ts";
 import type { NewDelivery, NewEvent } from "../port.ts";
-import type { Db, Plucked, Statement } from "./database.ts";
+import type { Db, Plucked, Statement } from "./connection.ts";
 import { DEAD, FOLDED, type HotRow, NO_ATTEMPTS, NO_SLOT, PENDING } from "./hot.ts";
 import { decodeSettlements, encodeSettlements, type SettledRow } from "./settle-batch.ts";
 

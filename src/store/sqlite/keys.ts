@@ -2,7 +2,7 @@ import type { KeyId } from "../../domain/ids.ts";
 import type { ApiKey, Scope } from "../../domain/key.ts";
 import type { Page } from "../../domain/query.ts";
 import type { Paged } from "../port.ts";
-import type { Db, Statement } from "./database.ts";
+import type { Db, Statement } from "./connection.ts";
 
 interface KeyRow {
   readonly id: number;

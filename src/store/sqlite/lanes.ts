@@ -1,6 +1,6 @@
 import type { DeliveryId, EventSeq, WebhookId } from "../../domain/ids.ts";
 import type { Leased, LeaseGrant, LeaseWant } from "../port.ts";
-import type { Db, Statement } from "./database.ts";
+import type { Db, Statement } from "./connection.ts";
 import { type Hot, type HotRow, PENDING, RETRYING } from "./hot.ts";
 import { contentTypeOf, type EventRow, hotFromJournal, type Journal, traceOf } from "./journal.ts";
 import type { Webhooks } from "./webhooks.ts";

@@ -1,7 +1,7 @@
 import { DEAD_REASONS, type DeadReason } from "../../domain/delivery.ts";
 import type { DeliveryId, WebhookId } from "../../domain/ids.ts";
 import type { LaneChange } from "../port.ts";
-import type { Db, Statement } from "./database.ts";
+import type { Db, Statement } from "./connection.ts";
 import { DEAD, type Hot, NO_SLOT, PENDING, RETRYING, SUCCESS, slotOf } from "./hot.ts";
 import type { Journal } from "./journal.ts";
 import type { Lanes } from "./lanes.ts";

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { Db } from "./database.ts";
+import type { Db } from "./connection.ts";
 
 /**
  * Numbered, forward only, each in one transaction with the number it leads to: a kill in the middle leaves the

@@ -1,7 +1,7 @@
 import type { EndedDelivery } from "../../domain/delivery.ts";
 import { seqAtTime, type WebhookId } from "../../domain/ids.ts";
 import type { PruneBounds } from "../port.ts";
-import type { Db, Statement } from "./database.ts";
+import type { Db, Statement } from "./connection.ts";
 import { EndedReader, type Walked } from "./ended.ts";
 import type { Fold } from "./fold.ts";
 import { DEAD, type Hot, NO_SLOT, SUCCESS, slotOf } from "./hot.ts";

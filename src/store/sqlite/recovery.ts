@@ -1,6 +1,6 @@
 import type { IdSalt, WebhookId } from "../../domain/ids.ts";
 import type { RecoveredLane } from "../port.ts";
-import type { Db } from "./database.ts";
+import type { Db } from "./connection.ts";
 import { type Hot, PENDING, RETRYING } from "./hot.ts";
 
 interface Found {

@@ -1,4 +1,4 @@
-import type { Db, Plucked, Statement } from "./database.ts";
+import type { Db, Plucked, Statement } from "./connection.ts";
 
 export interface Removed {
   readonly id: number;

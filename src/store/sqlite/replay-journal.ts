@@ -1,6 +1,7 @@
 import { dedupeKey } from "../../domain/dedupe.ts";
 import type { DeliveryId, EventSeq, WebhookId } from "../../domain/ids.ts";
-import { type Db, isDiskFull } from "./database.ts";
+import type { Db } from "./connection.ts";
+import { isDiskFull } from "./database.ts";
 import type { Deliveries } from "./deliveries.ts";
 import type { Fold } from "./fold.ts";
 import type { Hot } from "./hot.ts";

@@ -39,7 +39,8 @@ import type {
 import { Appending } from "./appending.ts";
 import { backupDatabase } from "./backup.ts";
 import { Checkpoints } from "./checkpoints.ts";
-import { type Db, isDiskFull, openDatabase, type Statement, storeProblem } from "./database.ts";
+import type { Db, Statement } from "./connection.ts";
+import { isDiskFull, openDatabase, storeProblem } from "./database.ts";
 import { Deliveries } from "./deliveries.ts";
 import { Fold } from "./fold.ts";
 import { FoldTurns } from "./fold-turns.ts";
@@ -85,9 +86,10 @@ export function createSqliteStore(options: SqliteOptions): Store {
 }
 
 /**
- * The store in one SQLite file; one connection, in one thread, does all that is asked for: the hot path appends to the journal, the fold
- * writes the rest seconds later (fold.ts). SQLite's calls return when they are done, so every method has its effect
- * in the turn in which it was called, except those that wait for the fold, and resolves when that is on disk.
+ * The store in one SQLite file; one connection, in one thread, does all that is asked for: the hot path appends to the
+ * journal, the fold writes the rest seconds later (fold.ts). SQLite's calls return when they are done, so every method
+ * has its effect in the turn in which it was called, except those that wait for the fold, and resolves when that is on
+ * disk. The log is copied back, and backups are made, by threads with connections of their own.
  */
 class SqliteStore implements Store {
   readonly #options: SqliteOptions;

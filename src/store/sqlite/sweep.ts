@@ -1,5 +1,5 @@
 import { seqAtTime, timeOfSeq } from "../../domain/ids.ts";
-import type { Db, Plucked, Statement } from "./database.ts";
+import type { Db, Plucked, Statement } from "./connection.ts";
 import { SUCCESS } from "./hot.ts";
 import type { Remover } from "./remover.ts";
 

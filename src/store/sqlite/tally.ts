@@ -1,4 +1,4 @@
-import type { Db, Plucked, Statement } from "./database.ts";
+import type { Db, Plucked, Statement } from "./connection.ts";
 import { NO_SLOT } from "./hot.ts";
 
 /** The kept counts of open and dead deliveries by webhook. Moves are gathered, then written in the caller's transaction. */

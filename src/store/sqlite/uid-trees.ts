@@ -1,7 +1,7 @@
 import type { DedupeKey } from "../../domain/dedupe.ts";
 import type { EventSeq } from "../../domain/ids.ts";
 import type { Clock } from "../../lib/clock.ts";
-import type { Db, Plucked, Statement } from "./database.ts";
+import type { Db, Plucked, Statement } from "./connection.ts";
 
 /** First halves of hashes are below this. */
 const RING = 2 ** 52;

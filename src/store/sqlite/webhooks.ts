@@ -3,7 +3,7 @@ import type { Page, RouteKey, WebhookFilter } from "../../domain/query.ts";
 import { matchCandidates } from "../../domain/routing.ts";
 import type { Webhook } from "../../domain/webhook.ts";
 import type { BroadcastRoutes, Paged } from "../port.ts";
-import type { Db, Plucked, Statement } from "./database.ts";
+import type { Db, Plucked, Statement } from "./connection.ts";
 import { pageOf } from "./keys.ts";
 
 interface WebhookRow {
