@@ -1,13 +1,17 @@
 /** A fold of so few steps is done at once. */
 const AT_ONCE_MAX = 1_000;
-/** A larger one takes this share of the time in which its changes gathered, so that it is over before the next one is due. */
+/**
+ * A larger one takes this share of the time in which its changes gathered, and of the changes that make the next one due, so
+ * that it is over before that.
+ */
 const SPREAD = 0.85;
 /** Steps are done so many at a time or more: neighbours share pages, and each slice writes a page at its edge twice. */
 const SLICE_MIN = 256;
 
 /**
  * Spreads a fold evenly over time. Done as fast as it goes, it takes the thread's whole third of a second at 12,000 events
- * a second, and everything that arrives meanwhile waits for the rest of it.
+ * a second, and everything that arrives meanwhile waits for the rest of it. In time with what arrives as well: changes that
+ * come faster than before would be in memory by the hundred thousand until it has ended.
  */
 export class FoldPace {
   readonly #steps: number;
@@ -26,9 +30,10 @@ export class FoldPace {
     this.#done += steps;
   }
 
-  /** How many steps it is behind, 0 while that makes no slice yet. */
-  owed(nowMono: number): number {
-    const passed = this.#spreadMs === 0 ? 1 : Math.min(1, (nowMono - this.#begunMono) / this.#spreadMs);
+  /** How many steps it is behind, 0 while that makes no slice yet. `gathered`: the part of the next fold that is there, 0 to 1. */
+  owed(nowMono: number, gathered: number): number {
+    const ofTime = this.#spreadMs === 0 ? 1 : (nowMono - this.#begunMono) / this.#spreadMs;
+    const passed = Math.min(1, Math.max(ofTime, gathered / SPREAD));
     const owed = Math.ceil(this.#steps * passed) - this.#done;
     // Counted by rows and uids, a fold may have a little more to do than was said.
     if (passed === 1) return Math.max(SLICE_MIN, owed);

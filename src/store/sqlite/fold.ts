@@ -138,7 +138,7 @@ export class Fold {
 
   /** Steps that should be done by now and are not; 0 also when there is no fold. */
   owed(nowMono: number): number {
-    return this.#work?.pace.owed(nowMono) ?? 0;
+    return this.#work?.pace.owed(nowMono, this.#hot.dirtyCount / FOLD_ROWS_MAX) ?? 0;
   }
 
   /**
