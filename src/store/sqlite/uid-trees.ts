@@ -2,6 +2,7 @@ import type { DedupeKey } from "../../domain/dedupe.ts";
 import type { EventSeq } from "../../domain/ids.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Db, Plucked, Statement } from "./connection.ts";
+import type { KnownUid } from "./uid-table.ts";
 
 /** First halves of hashes are below this. */
 const RING = 2 ** 52;
@@ -20,11 +21,6 @@ const LARGE_TREE = "uid";
  * for the time since the last slice, and after a pause for up to a lap.
  */
 const CARRIED_PER_WRITTEN = 2;
-
-export interface KnownUid {
-  readonly event: EventSeq;
-  readonly content: number;
-}
 
 /**
  * The uids on disk, by hash: new ones in `uid_seconds`, then in `uid_minutes`, `uid_hour`, and for good in `uid`. In the large

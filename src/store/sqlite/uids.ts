@@ -1,11 +1,7 @@
 import type { DedupeKey } from "../../domain/dedupe.ts";
 import type { EventSeq } from "../../domain/ids.ts";
-import type { KnownUid, UidTrees } from "./uid-trees.ts";
-
-interface Remembered {
-  readonly key: DedupeKey;
-  readonly event: EventSeq;
-}
+import { type KnownUid, UidTable } from "./uid-table.ts";
+import type { UidTrees } from "./uid-trees.ts";
 
 /**
  * The uids that publishers gave, for at least the dedupe window. New ones are in memory (the journal makes them
@@ -14,10 +10,9 @@ interface Remembered {
 export class UidMemory {
   readonly #windowMs: number;
   readonly #trees: UidTrees;
-  #fresh = new Map<number, Remembered[]>();
-  #freshCount = 0;
+  #fresh = new UidTable();
   /** Those being folded: still asked first. Written in order of their hash. */
-  #frozen = new Map<number, Remembered[]>();
+  #frozen = new UidTable();
   #order = new Float64Array(0);
   #next = 0;
 
@@ -27,11 +22,11 @@ export class UidMemory {
   }
 
   get hasFresh(): boolean {
-    return this.#freshCount > 0;
+    return this.#fresh.size > 0;
   }
 
   get freshCount(): number {
-    return this.#freshCount;
+    return this.#fresh.size;
   }
 
   /** Of those being folded, the ones that are still to be written. */
@@ -40,17 +35,11 @@ export class UidMemory {
   }
 
   find(key: DedupeKey): KnownUid | null {
-    const held = inBucket(this.#fresh, key) ?? inBucket(this.#frozen, key);
-    if (held) return { event: held.event, content: held.key.content };
-    return this.#trees.find(key);
+    return this.#fresh.find(key) ?? this.#frozen.find(key) ?? this.#trees.find(key);
   }
 
   remember(key: DedupeKey, event: EventSeq): void {
-    const entry = { key, event };
-    const bucket = this.#fresh.get(key.uidHigh);
-    if (bucket) bucket.push(entry);
-    else this.#fresh.set(key.uidHigh, [entry]);
-    this.#freshCount += 1;
+    this.#fresh.add(key, event);
   }
 
   /** Events from `at` on go to a generation of their own once the last one is as old as the window. */
@@ -62,10 +51,9 @@ export class UidMemory {
   }
 
   freeze(): void {
-    this.#order = Float64Array.from(this.#fresh.keys()).sort();
+    this.#order = this.#fresh.highs();
     this.#frozen = this.#fresh;
-    this.#fresh = new Map();
-    this.#freshCount = 0;
+    this.#fresh = new UidTable(this.#frozen.size);
     this.#next = 0;
   }
 
@@ -79,7 +67,7 @@ export class UidMemory {
       if (end < this.#order.length) return;
       this.#order = new Float64Array(0);
       this.#next = 0;
-      this.#frozen = new Map();
+      this.#frozen = new UidTable();
     };
   }
 
@@ -107,15 +95,13 @@ export class UidMemory {
   #write(end: number): () => void {
     this.#trees.beginSlice();
     for (let index = this.#next; index < end; index += 1) {
-      for (const { key, event } of this.#frozen.get(this.#order[index] ?? -1) ?? [])
-        this.#trees.add(key, event);
+      const high = this.#order[index] as number;
+      // Two that begin alike are told together.
+      if (high !== this.#order[index - 1])
+        this.#frozen.each(high, (key, event) => this.#trees.add(key, event));
     }
     return this.#trees.carry(end - this.#next);
   }
 }
 
 function nothing(): void {}
-
-function inBucket(buckets: Map<number, Remembered[]>, key: DedupeKey): Remembered | undefined {
-  return buckets.get(key.uidHigh)?.find((entry) => entry.key.uidLow === key.uidLow);
-}
