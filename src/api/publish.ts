@@ -1,12 +1,12 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { Type } from "typebox";
-import type { ApiKey } from "../domain/key.ts";
 import { Problem, REFUSALS } from "../domain/problem.ts";
 import type { AcceptSpan } from "./accept-tracing.ts";
 import { keyOf } from "./access.ts";
 import type { Api, ApiContext } from "./context.ts";
-import { type Envelope, parseBatch, parseEnvelope } from "./envelope.ts";
-import { problemBody, retryAfterOf, toProblem } from "./problems.ts";
+import { parseBatch, parseEnvelope } from "./envelope.ts";
+import { toProblem } from "./problems.ts";
+import { publishBatch } from "./publish-batch.ts";
 import {
   ANSWER_TYPE,
   accepted,
@@ -92,6 +92,8 @@ export function publishEventRoutes(api: Api, context: ApiContext): void {
       const items = parseBatch(bytesOf(request.body));
       if (items.length === 0) throw new Problem("bad_request", "the batch is empty: send at least one event");
       checkRate(context, key, items.length);
+      // Kept with the request it would wait for the commit, when all that is in it has long been handed over.
+      (request as FastifyRequest).body = null;
       publishBatch(context, request, reply, key, items).then(
         (text) => answer(reply, text),
         fail(context, reply, null),
@@ -154,70 +156,6 @@ function publish(context: ApiContext, request: FastifyRequest, reply: FastifyRep
     (result) => answer(reply, accepted(context, item, result, span)),
     fail(context, reply, span),
   );
-}
-
-/**
- * All that were routed are handed over in one turn of the event loop: one commit. Where some were refused for now, the
- * longest of their waits is the answer's Retry-After. Traced, the request is one span: every event's attempts have it for
- * their parent.
- */
-async function publishBatch(
-  context: ApiContext,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  key: ApiKey,
-  parsed: readonly (Envelope | Problem)[],
-): Promise<string> {
-  const span = context.tracing?.begin(request.headers) ?? null;
-  const items = parsed.map((one) => (one instanceof Problem ? one : checked(context, key, one, span)));
-  const routed = await Promise.all(
-    items.map(async (item) => {
-      if (item instanceof Problem) return item;
-      return { item, targets: await attempted(targetsOf(context, item)) };
-    }),
-  );
-  let retryAfterSeconds = 0;
-  let refusedCount = 0;
-  const texts = routed.map(async (one, index) => {
-    if (one instanceof Problem) return refused(one, index);
-    if (one.targets instanceof Problem) return refused(one.targets, index);
-    const result = await attempted(hand(context, one.item, one.targets));
-    if (result instanceof Problem) return refused(result, index);
-    return `{"index":${index},"accepted":${accepted(context, one.item, result, null)}}`;
-  });
-  const results = (await Promise.all(texts)).join(",");
-  span?.accepted({ "hookd.batch.size": items.length, "hookd.batch.refused": refusedCount });
-  if (retryAfterSeconds > 0) reply.header("retry-after", String(retryAfterSeconds));
-  return `{"results":[${results}]}`;
-
-  function refused(problem: Problem, index: number): string {
-    count(context, problem);
-    refusedCount += 1;
-    retryAfterSeconds = Math.max(retryAfterSeconds, retryAfterOf(problem) ?? 0);
-    const body = problemBody(problem, request.id, context.engine.salt);
-    return `{"index":${index},"error":${JSON.stringify(body)}}`;
-  }
-}
-
-async function attempted<T>(work: T | Promise<T>): Promise<Awaited<T> | Problem> {
-  try {
-    return await work;
-  } catch (error) {
-    return toProblem(error);
-  }
-}
-
-function checked(
-  context: ApiContext,
-  key: ApiKey,
-  envelope: Envelope,
-  span: AcceptSpan | null,
-): Item | Problem {
-  try {
-    return traced(itemOf(context, key, envelope, null), span);
-  } catch (error) {
-    return toProblem(error);
-  }
 }
 
 function answer(reply: FastifyReply, text: string): void {

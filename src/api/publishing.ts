@@ -34,9 +34,14 @@ export interface Item {
 
 export type Targets = readonly WebhookId[];
 
+/** To everyone's webhooks. */
+export function isBroadcast({ userId }: Item): boolean {
+  return userId === EVERYONE;
+}
+
 /** The webhooks of an event: at once where they are known. A broadcast's are the engine's to find. */
 export function targetsOf(context: ApiContext, item: Item): Targets | Promise<Targets> {
-  if (item.userId === EVERYONE) return [];
+  if (isBroadcast(item)) return [];
   const { registry } = context;
   return registry.peek(item.userId, item.eventId) ?? registry.lookUp(item.userId, item.eventId);
 }
@@ -48,7 +53,7 @@ export function hand(
   targets: Targets | Promise<Targets>,
 ): Promise<PublishResult | null> {
   const { engine } = context;
-  if (item.userId === EVERYONE) {
+  if (isBroadcast(item)) {
     const { eventId, uid, contentType, payload, trace } = item;
     return engine.broadcast({ eventId, uid, contentType, payload, trace });
   }
@@ -64,15 +69,23 @@ export function accepted(
   result: PublishResult | null,
   span: AcceptSpan | null,
 ): string {
-  const { counters, render } = context;
   if (span !== null) span.accepted(attributesOf(context, item, result));
+  return acceptedText(context, item.uid, result);
+}
+
+/** `uid`: the publisher's. */
+export function acceptedText(
+  { counters, render }: ApiContext,
+  uid: string | null,
+  result: PublishResult | null,
+): string {
   if (result === null || (result.deliveryCount === 0 && result.fanOut === null && !result.isDuplicate)) {
     counters.unmatched += 1;
-    return acceptedUnmatched(item.uid);
+    return acceptedUnmatched(uid);
   }
   if (result.isDuplicate) counters.duplicates += 1;
   else counters.accepted += 1;
-  return render.accepted(result, item.uid);
+  return render.accepted(result, uid);
 }
 
 /** The item as part of a trace, where the request is one. */

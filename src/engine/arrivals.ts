@@ -1,8 +1,6 @@
 import type { Job } from "../domain/job.ts";
 import { Problem } from "../domain/problem.ts";
-import type { PublishRequest, PublishResult } from "./port.ts";
-
-export type PublishOutcome = PublishResult | Problem;
+import type { PublishOutcome, PublishRequest } from "./port.ts";
 
 /** Requests that share a commit: what was handed over at once. */
 export interface Group {

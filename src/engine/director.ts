@@ -36,7 +36,7 @@ import { LaneChanges } from "./lane-changes.ts";
 import { laneLive } from "./lane-live.ts";
 import { OperationalEvents } from "./operational-events.ts";
 import { Pausing } from "./pausing.ts";
-import { Pipeline, type PublishOutcome } from "./pipeline.ts";
+import { Pipeline } from "./pipeline.ts";
 import type {
   Backup,
   Engine,
@@ -44,6 +44,7 @@ import type {
   EventView,
   LaneLive,
   Pause,
+  PublishOutcome,
   PublishRequest,
   PublishResult,
   SettledAttempt,

@@ -2,10 +2,9 @@ import type { WebhookId } from "../domain/ids.ts";
 import { OPERATOR_USER } from "../domain/names.ts";
 import type { OperationalEventId } from "../domain/operational-event.ts";
 import { Problem } from "../domain/problem.ts";
-import type { PublishOutcome } from "./arrivals.ts";
 import { addTo, type Counters } from "./counters.ts";
 import { type OperationalData, payloadOf } from "./operational-payload.ts";
-import type { PublishRequest } from "./port.ts";
+import type { PublishOutcome, PublishRequest } from "./port.ts";
 
 /** One of hookd's own events, to be published. */
 export interface Notice {

@@ -6,7 +6,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { Timers } from "../lib/timers.ts";
 import type { Outcome, Sender } from "../sender/port.ts";
 import type { CommitBatch, Committed, NewDelivery, Store } from "../store/port.ts";
-import { Arrivals, eventsOf, type Group, type PublishOutcome } from "./arrivals.ts";
+import { Arrivals, eventsOf, type Group } from "./arrivals.ts";
 import { type AttemptTracing, traceOf } from "./attempt-tracing.ts";
 import type { CarefulClock } from "./careful-clock.ts";
 import { CommitPace } from "./commit-pace.ts";
@@ -19,12 +19,10 @@ import { type Entry, Intake, resultOf } from "./intake.ts";
 import { type Lane, NEVER, stateOf } from "./lane.ts";
 import { Learning } from "./learning.ts";
 import { Leasing } from "./leasing.ts";
-import type { PublishRequest, SettledAttempt } from "./port.ts";
+import type { PublishOutcome, PublishRequest, SettledAttempt } from "./port.ts";
 import type { Schedule } from "./schedule.ts";
 import { type EndedFlight, type Settled, Settling } from "./settling.ts";
 import type { WebhookCache } from "./webhook-cache.ts";
-
-export type { PublishOutcome };
 
 export interface PipelineDeps {
   readonly config: Config;

@@ -3,6 +3,7 @@ import type { Attempt, DeadReason, Delivery, DeliveryStatus } from "../domain/de
 import type { DeliveryId, EventSeq, IdSalt, JobId, KeyId, WebhookId } from "../domain/ids.ts";
 import type { Job, JobSpec } from "../domain/job.ts";
 import type { ApiKey } from "../domain/key.ts";
+import type { Problem } from "../domain/problem.ts";
 import type { DeadGroup, DeliveryFilter, GroupKey, Page, RouteKey, WebhookFilter } from "../domain/query.ts";
 import type { TraceContext } from "../domain/trace-context.ts";
 import type { Webhook } from "../domain/webhook.ts";
@@ -21,6 +22,8 @@ export interface Engine {
    * store_unavailable or shutting_down: then nothing of the event was stored.
    */
   publish(event: PublishRequest): Promise<PublishResult>;
+  /** Many at once, each with an outcome of its own, in order. */
+  publishMany(events: readonly PublishRequest[]): Promise<readonly PublishOutcome[]>;
   /** The same, for every user's webhook that matches; beyond `limits.fanout_max` webhooks by a job. */
   broadcast(event: Omit<PublishRequest, "userId" | "targets">): Promise<PublishResult>;
 
@@ -145,6 +148,9 @@ export interface PublishResult {
   readonly deliveries: readonly { readonly id: DeliveryId; readonly webhookId: WebhookId }[];
   readonly fanOut: JobId | null;
 }
+
+/** A problem: nothing of the event was stored. */
+export type PublishOutcome = PublishResult | Problem;
 
 export type WebhookFields = Omit<
   Webhook,

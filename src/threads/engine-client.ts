@@ -1,8 +1,14 @@
 import type { MessagePort, Worker } from "node:worker_threads";
 import type { IdSalt } from "../domain/ids.ts";
 import { Problem } from "../domain/problem.ts";
-import type { PublishOutcome } from "../engine/pipeline.ts";
-import type { Engine, PublishRequest, PublishResult, Watched, WatchFilter } from "../engine/port.ts";
+import type {
+  Engine,
+  PublishOutcome,
+  PublishRequest,
+  PublishResult,
+  Watched,
+  WatchFilter,
+} from "../engine/port.ts";
 import { ByteReader } from "../lib/bytes.ts";
 import { systemClock } from "../lib/clock.ts";
 import { Pacer } from "../lib/pacer.ts";
@@ -23,10 +29,13 @@ import { newWriter, readOutcome, writeRequest } from "./publish-codec.ts";
 const OUTSTANDING_EVENTS_MAX = 20_000;
 const OUTSTANDING_BYTES_MAX = 64 * 1024 * 1024;
 
+/** Events of one caller in one message. */
 interface Waiting {
+  readonly count: number;
+  /** Of their payloads. */
   readonly bytes: number;
-  readonly resolve: (result: PublishResult) => void;
-  readonly reject: (problem: Problem) => void;
+  /** Called once for each, in order. */
+  readonly tell: (outcome: PublishOutcome) => void;
 }
 
 /**
@@ -38,6 +47,7 @@ class EngineClient {
   readonly #writer = newWriter();
   readonly #flushes = new Pacer(() => this.#flush(), MESSAGE_EVERY_MS, systemClock, systemTimers);
   #gathered: Waiting[] = [];
+  #gatheredEvents = 0;
   #outstandingEvents = 0;
   #outstandingBytes = 0;
   readonly #groups = new Map<number, readonly Waiting[]>();
@@ -59,26 +69,40 @@ class EngineClient {
   }
 
   publish(request: PublishRequest): Promise<PublishResult> {
-    if (this.#isEnded) return Promise.reject(stopping());
     const bytes = request.payload.length;
-    if (
-      this.#outstandingEvents >= OUTSTANDING_EVENTS_MAX ||
-      this.#outstandingBytes + bytes > OUTSTANDING_BYTES_MAX
-    ) {
-      return Promise.reject(
-        new Problem(
-          "overloaded",
-          `${this.#outstandingEvents} events are waiting to be stored: publish more slowly`,
-        ),
-      );
-    }
-    this.#outstandingEvents += 1;
-    this.#outstandingBytes += bytes;
+    const refusal = this.#refusalOf(1, bytes);
+    if (refusal) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
-      if (this.#gathered.length === 0) this.#flushes.ask();
-      this.#gathered.push({ bytes, resolve, reject });
       writeRequest(this.#writer, request);
-      if (this.#gathered.length >= MESSAGE_ENTRIES_MAX) this.#flushes.hurry();
+      const tell = (outcome: PublishOutcome) =>
+        outcome instanceof Problem ? reject(outcome) : resolve(outcome);
+      this.#gather({ count: 1, bytes, tell });
+    });
+  }
+
+  /** One message, one answer, and nothing kept of the events meanwhile. Of those beyond the bounds each is refused. */
+  publishMany(requests: readonly PublishRequest[]): Promise<readonly PublishOutcome[]> {
+    let bytes = 0;
+    let refusal: Problem | null = null;
+    let count = 0;
+    for (; count < requests.length; count += 1) {
+      const { payload } = requests[count] as PublishRequest;
+      refusal = this.#refusalOf(count + 1, bytes + payload.length);
+      if (refusal) break;
+      bytes += payload.length;
+    }
+    const refused = Array.from({ length: requests.length - count }, () => refusal as Problem);
+    if (count === 0) return Promise.resolve(refused);
+    for (let index = 0; index < count; index += 1) {
+      writeRequest(this.#writer, requests[index] as PublishRequest);
+    }
+    return new Promise((resolve) => {
+      const outcomes: PublishOutcome[] = [];
+      const tell = (outcome: PublishOutcome) => {
+        outcomes.push(outcome);
+        if (outcomes.length === count) resolve([...outcomes, ...refused]);
+      };
+      this.#gather({ count, bytes, tell });
     });
   }
 
@@ -149,22 +173,50 @@ class EngineClient {
     if (this.#isEnded) return;
     this.#isEnded = true;
     this.refusal = "shutting_down";
-    for (const waiting of [...this.#groups.values(), this.#gathered].flat()) waiting.reject(stopping());
+    for (const { count, tell } of [...this.#groups.values(), this.#gathered].flat()) {
+      for (let told = 0; told < count; told += 1) tell(stopping());
+    }
     for (const waiting of this.#calls.values()) waiting.reject(stopping());
     this.#groups.clear();
     this.#gathered = [];
+    this.#gatheredEvents = 0;
     this.#calls.clear();
+  }
+
+  /** Null: these may be handed over, with so many payload bytes in all. */
+  #refusalOf(events: number, bytes: number): Problem | null {
+    if (this.#isEnded) return stopping();
+    if (
+      this.#outstandingEvents + events <= OUTSTANDING_EVENTS_MAX &&
+      this.#outstandingBytes + bytes <= OUTSTANDING_BYTES_MAX
+    )
+      return null;
+    return new Problem(
+      "overloaded",
+      `${this.#outstandingEvents} events are waiting to be stored: publish more slowly`,
+    );
+  }
+
+  /** What was just written is theirs. */
+  #gather(waiting: Waiting): void {
+    this.#outstandingEvents += waiting.count;
+    this.#outstandingBytes += waiting.bytes;
+    if (this.#gathered.length === 0) this.#flushes.ask();
+    this.#gathered.push(waiting);
+    this.#gatheredEvents += waiting.count;
+    if (this.#gatheredEvents >= MESSAGE_ENTRIES_MAX) this.#flushes.hurry();
   }
 
   #flush(): void {
     if (this.#isEnded) return;
     this.#lastGroup += 1;
     const group = this.#lastGroup;
-    const gathered = this.#gathered;
+    const count = this.#gatheredEvents;
+    this.#groups.set(group, this.#gathered);
     this.#gathered = [];
-    this.#groups.set(group, gathered);
+    this.#gatheredEvents = 0;
     const bytes = this.#writer.take();
-    this.#post({ kind: "publish", group, count: gathered.length, bytes }, [bytes.buffer]);
+    this.#post({ kind: "publish", group, count, bytes }, [bytes.buffer]);
   }
 
   #answer({ answers, bytes }: Extract<FromDirector, { kind: "published" }>): void {
@@ -172,12 +224,10 @@ class EngineClient {
     for (const { group } of answers) {
       const waiting = this.#groups.get(group) ?? [];
       this.#groups.delete(group);
-      for (const { bytes: size, resolve, reject } of waiting) {
-        this.#outstandingEvents -= 1;
-        this.#outstandingBytes -= size;
-        const outcome: PublishOutcome = readOutcome(reader);
-        if (outcome instanceof Problem) reject(outcome);
-        else resolve(outcome);
+      for (const { count, bytes: payloads, tell } of waiting) {
+        this.#outstandingEvents -= count;
+        this.#outstandingBytes -= payloads;
+        for (let told = 0; told < count; told += 1) tell(readOutcome(reader));
       }
     }
   }
@@ -242,6 +292,7 @@ export function createEngineClient(port: Worker | MessagePort): {
   const engine = {
     ...calls,
     publish: (request: PublishRequest) => client.publish(request),
+    publishMany: (requests: readonly PublishRequest[]) => client.publishMany(requests),
     watch: (filter: WatchFilter, tell: (watched: Watched) => void) => client.watch(filter, tell),
     onWebhookChanged: (listener: (userId: string) => void) => client.onWebhookChanged(listener),
     get salt() {

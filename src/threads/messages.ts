@@ -90,7 +90,10 @@ export type FromSender =
   | { readonly kind: "stopped" };
 
 /** The engine's calls that are passed on as they are. */
-export type CallName = Exclude<keyof Engine, "salt" | "publish" | "watch" | "onWebhookChanged" | "refusal">;
+export type CallName = Exclude<
+  keyof Engine,
+  "salt" | "publish" | "publishMany" | "watch" | "onWebhookChanged" | "refusal"
+>;
 
 /** A problem as it crosses threads. */
 export interface ProblemValue {

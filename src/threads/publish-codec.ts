@@ -2,8 +2,7 @@ import { type DedupeKey, dedupeKey } from "../domain/dedupe.ts";
 import type { DeliveryId, EventSeq, JobId, WebhookId } from "../domain/ids.ts";
 import { PROBLEMS, Problem, type ProblemCode } from "../domain/problem.ts";
 import { decodeTraceContext, encodeTraceContext } from "../domain/trace-context.ts";
-import type { PublishOutcome } from "../engine/pipeline.ts";
-import type { PublishRequest } from "../engine/port.ts";
+import type { PublishOutcome, PublishRequest } from "../engine/port.ts";
 import { type ByteReader, ByteWriter } from "../lib/bytes.ts";
 import { Interned } from "../lib/interned.ts";
 

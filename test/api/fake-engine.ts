@@ -192,6 +192,8 @@ export function createFakeEngine(now: () => number): FakeEngine {
     refusal: null,
     state,
     publish,
+    publishMany: (events) =>
+      Promise.all(events.map((event) => publish(event).catch((problem: Problem) => problem))),
     async broadcast(event) {
       const candidates = matchCandidates(event.eventId);
       const users = new Set(live().map(({ userId }) => userId));

@@ -239,6 +239,29 @@ describe("a batch", () => {
     expect(engine.state.published).toHaveLength(1);
   });
 
+  test("may hold broadcasts and events whose webhooks are not known yet, each answered in its place", async () => {
+    const { post } = await withWebhook();
+    const items = [
+      event({ event_uid: "a" }),
+      event({ event_uid: "all", user_id: "*" }),
+      event({ event_uid: "b" }),
+      event({ event_uid: "a", payload: { id: 2 } }),
+      event({ event_uid: "c", user_id: "someone" }),
+      event({ event_uid: "everyone", user_id: "*" }),
+    ];
+    for (const isAgain of [false, true]) {
+      const { results } = (await post("/v1/events/batch", items)).json;
+      expect(results).toMatchObject([
+        { index: 0, accepted: { event_uid: "a", delivery_count: 1, duplicate: isAgain } },
+        { index: 1, accepted: { event_uid: "all" } },
+        { index: 2, accepted: { event_uid: "b", delivery_count: 1, duplicate: isAgain } },
+        { index: 3, error: { code: "uid_conflict" } },
+        { index: 4, accepted: { event_uid: "c", delivery_count: 0 } },
+        { index: 5, accepted: { event_uid: "everyone" } },
+      ]);
+    }
+  });
+
   test("may be lines", async () => {
     const { post } = await withWebhook();
     const lines = `${JSON.stringify(event())}\n{"event_id":\n${JSON.stringify(event())}\n`;

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { Problem } from "../../src/domain/problem.ts";
-import type { PublishOutcome } from "../../src/engine/pipeline.ts";
+import type { PublishOutcome } from "../../src/engine/port.ts";
 import { type EngineWorld, setup } from "../support/engine-world.ts";
 
 function diskFull(): Problem {

@@ -3,7 +3,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { dedupeKey } from "../../src/domain/dedupe.ts";
 import type { EventSeq, WebhookId } from "../../src/domain/ids.ts";
 import { Problem } from "../../src/domain/problem.ts";
-import type { PublishRequest } from "../../src/engine/port.ts";
+import type { PublishOutcome, PublishRequest } from "../../src/engine/port.ts";
 import { ByteReader } from "../../src/lib/bytes.ts";
 import { createEngineClient } from "../../src/threads/engine-client.ts";
 import type { FromDirector, ToDirector } from "../../src/threads/messages.ts";
@@ -14,7 +14,7 @@ function setup() {
   const { engine, receive } = createEngineClient(port1);
   port1.on("message", (message: FromDirector) => receive(message));
   onTestFinished(() => port1.close());
-  return { engine, director: port2 };
+  return { engine, receive, director: port2 };
 }
 
 function request(number: number, payload: Uint8Array = Buffer.from("{}")): PublishRequest {
@@ -27,6 +27,11 @@ function request(number: number, payload: Uint8Array = Buffer.from("{}")): Publi
     targets: [(number + 1) as WebhookId],
     trace: null,
   };
+}
+
+function eventOf(outcome: PublishOutcome): number {
+  if (outcome instanceof Problem) throw outcome;
+  return outcome.event;
 }
 
 function nextMessage(port: MessagePort): Promise<ToDirector> {
@@ -60,6 +65,37 @@ test("events published in one turn travel as one message, and each gets its own 
     ["event-2", null, [3], null],
   ]);
   expect((await published).map(({ event }) => event)).toEqual([0, 1, 2]);
+});
+
+test("many handed over at once travel as one message, with others of their turn, and are answered in their order", async () => {
+  const { engine, director } = setup();
+  const arrived = nextMessage(director);
+  const many = engine.publishMany(Array.from({ length: 100 }, (_, number) => request(number)));
+  const message = await arrived;
+  const alone = engine.publish(request(500));
+  const second = engine.publishMany([request(501), request(502)]);
+  expect(answer(director, message)).toHaveLength(100);
+  const rest = await nextMessage(director);
+  expect(answer(director, rest)).toHaveLength(3);
+  expect((await many).map((outcome) => eventOf(outcome))).toEqual(Array.from({ length: 100 }, (_, n) => n));
+  expect((await alone).event).toBe(500);
+  expect((await second).map((outcome) => eventOf(outcome))).toEqual([501, 502]);
+});
+
+test("of many those that fit are taken and each of the others is refused; a director that ends refuses all", async () => {
+  const { engine, receive, director } = setup();
+  const payload = new Uint8Array(8 * 1024 * 1024);
+  const arrived = nextMessage(director);
+  const published = engine.publishMany(Array.from({ length: 10 }, (_, number) => request(number, payload)));
+  expect(answer(director, await arrived)).toHaveLength(8);
+  const outcomes = await published;
+  expect(outcomes.slice(0, 8).map(eventOf)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  expect(outcomes.slice(8)).toMatchObject([{ code: "overloaded" }, { code: "overloaded" }]);
+  expect(await engine.publishMany([])).toEqual([]);
+  const lost = engine.publishMany([request(1), request(2)]);
+  receive({ kind: "stopped" });
+  expect(await lost).toMatchObject([{ code: "shutting_down" }, { code: "shutting_down" }]);
+  expect(await engine.publishMany([request(3)])).toMatchObject([{ code: "shutting_down" }]);
 });
 
 test("while the director does not answer, events beyond the bound are refused and the others are kept", async () => {
