@@ -1,4 +1,8 @@
-import { expect, test } from "vitest";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import type { BackupOptions } from "../../src/store/port.ts";
 import { setup } from "../support/engine-world.ts";
 
 const LIMIT = 512 * 1024 * 1024;
@@ -35,4 +39,26 @@ test("a start with too little space takes no events, and says so", async () => {
   expect(world.director.refusal).toBe("disk_full");
   const { gauges } = await world.director.stats();
   expect(gauges.hookd_disk_free_bytes).toBe(2 ** 30 - 1);
+});
+
+test("a backup that is being made is given up as soon as the disk is nearly full", async () => {
+  const dir = await mkdtemp(join(tmpdir(), "hookd-backups-"));
+  onTestFinished(() => rm(dir, { recursive: true, force: true }));
+  const world = await setup({ config: { "backup.dir": dir } });
+  const copying = Promise.withResolvers<void>();
+  const faults: unknown[] = [];
+  world.tap.delay = (method) => (method === "backup" ? copying.promise : null);
+  world.tap.fault = (method, args) => {
+    if (method !== "backup") return null;
+    const { signal } = args[1] as BackupOptions;
+    faults.push(signal.reason);
+    return signal.reason;
+  };
+  await world.director.createBackup("one");
+  world.freeBytes = LIMIT - 1;
+  await world.advance(500);
+  copying.resolve();
+  await expect.poll(() => faults).toHaveLength(1);
+  expect(faults).toMatchObject([{ code: "disk_full" }]);
+  await expect.poll(() => world.director.getBackup("one")).toMatchObject({ state: "failed" });
 });
