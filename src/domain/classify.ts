@@ -7,6 +7,11 @@ const STATUS_MIN = 300;
 const STATUS_MAX = 599;
 const RULE = /^!?(?:([345])xx|([345]\d\d)(?:-([345]\d\d))?)$/;
 
+/** Beyond so many different lists it begins anew. */
+const LISTS_MAX = 1_000;
+/** By their text: nearly all webhooks have the same list, and a table of their own would be 900 bytes for each. */
+const compiled = new Map<string, IsPermanent>();
+
 /**
  * One entry of `retry.permanent`: a class (`4xx`), a status (`404`), a range with both ends (`400-404`), or
  * one of these negated (`!408`). Only 300-599: a 2xx is success and the rest is never permanent, so a rule
@@ -18,10 +23,20 @@ export function isPermanentRule(text: string): boolean {
 
 /**
  * The function that a `retry.permanent` list stands for. Entries apply in order, so later ones win; what none
- * names is tried again. One table look-up per call: compile once per webhook. Throws an Error that names an
+ * names is tried again. One table look-up per call; equal lists share one. Throws an Error that names an
  * invalid entry.
  */
 export function compilePermanent(list: readonly string[]): IsPermanent {
+  const text = list.join(",");
+  const known = compiled.get(text);
+  if (known) return known;
+  const rules = compile(list);
+  if (compiled.size >= LISTS_MAX) compiled.clear();
+  compiled.set(text, rules);
+  return rules;
+}
+
+function compile(list: readonly string[]): IsPermanent {
   const table = new Uint8Array(STATUS_MAX - STATUS_MIN + 1);
   for (const entry of list) {
     const rule = parseRule(entry);

@@ -1,7 +1,11 @@
 import { checkHeaders } from "../domain/headers.ts";
 import { signatureHeaders } from "../domain/sign.ts";
+import { Interned } from "../lib/interned.ts";
 import type { SendOrder } from "./port.ts";
 import type { ReadyTarget } from "./target.ts";
+
+/** What is the same in the heads of most targets. */
+const common = new Interned();
 
 /** What no attempt changes of a target's request head, in the pieces between what it does. */
 export interface HeadText {
@@ -35,12 +39,19 @@ export function prepareHead(
   if (!verdict.ok) throw new Error(`header ${verdict.header ?? "count"}: ${verdict.why}`);
   const ownLines = verdict.headers.map(([name, value]) => `${name}: ${value}\r\n`).join("");
   return {
-    toContentType: `POST ${path} HTTP/1.1\r\nhost: ${url.host}\r\nconnection: keep-alive\r\ncontent-type: `,
-    toWebhookId: `\r\nuser-agent: ${userAgent}\r\nwebhook-id: `,
-    toAttemptNumber: `\r\nhookd-webhook-id: ${publicId}\r\nhookd-attempt: `,
+    toContentType: flat(
+      `POST ${path} HTTP/1.1\r\nhost: ${url.host}\r\nconnection: keep-alive\r\ncontent-type: `,
+    ),
+    toWebhookId: common.of(flat(`\r\nuser-agent: ${userAgent}\r\nwebhook-id: `)),
+    toAttemptNumber: flat(`\r\nhookd-webhook-id: ${publicId}\r\nhookd-attempt: `),
     // An answer must not have to be inflated.
-    toContentLength: `\r\naccept-encoding: identity\r\n${ownLines}content-length: `,
+    toContentLength: common.of(flat(`\r\naccept-encoding: identity\r\n${ownLines}content-length: `)),
   };
+}
+
+/** One string of its bytes: what is put together stays a tree of its parts, and keeps all that they were cut from. */
+function flat(text: string): string {
+  return Buffer.from(text, "latin1").toString("latin1");
 }
 
 /**
