@@ -27,7 +27,7 @@ export function isPermanentRule(text: string): boolean {
  * invalid entry.
  */
 export function compilePermanent(list: readonly string[]): IsPermanent {
-  const text = list.join(",");
+  const text = JSON.stringify(list);
   const known = compiled.get(text);
   if (known) return known;
   const rules = compile(list);

@@ -69,6 +69,11 @@ export class ByteWriter {
     this.#view.setUint32(at, value, true);
   }
 
+  /** As if nothing had been written from `length` on. */
+  cutTo(length: number): void {
+    this.#at = Math.min(this.#at, length);
+  }
+
   /** The bytes written, in a buffer of their own that can be transferred. */
   take(): Uint8Array<ArrayBuffer> {
     const taken = Buffer.allocUnsafeSlow(this.#at);

@@ -45,8 +45,14 @@ export function prepareHead(
     toWebhookId: common.of(flat(`\r\nuser-agent: ${userAgent}\r\nwebhook-id: `)),
     toAttemptNumber: flat(`\r\nhookd-webhook-id: ${publicId}\r\nhookd-attempt: `),
     // An answer must not have to be inflated.
-    toContentLength: common.of(flat(`\r\naccept-encoding: identity\r\n${ownLines}content-length: `)),
+    toContentLength: toContentLength(ownLines),
   };
+}
+
+/** A webhook's own headers are nobody else's, and may be credentials: they go when it does. */
+function toContentLength(ownLines: string): string {
+  const text = flat(`\r\naccept-encoding: identity\r\n${ownLines}content-length: `);
+  return ownLines === "" ? common.of(text) : text;
 }
 
 /** One string of its bytes: what is put together stays a tree of its parts, and keeps all that they were cut from. */

@@ -16,6 +16,7 @@ import { systemTimers } from "../lib/timers.ts";
 import {
   type CallName,
   type FromDirector,
+  MESSAGE_BYTES_MAX,
   MESSAGE_ENTRIES_MAX,
   MESSAGE_EVERY_MS,
   type ToDirector,
@@ -29,13 +30,14 @@ import { newWriter, readOutcome, writeRequest } from "./publish-codec.ts";
 const OUTSTANDING_EVENTS_MAX = 20_000;
 const OUTSTANDING_BYTES_MAX = 64 * 1024 * 1024;
 
-/** Events of one caller in one message. */
+type Tell = (outcome: PublishOutcome, place: number) => void;
+
+/** An event on its way to its commit. */
 interface Waiting {
-  readonly count: number;
-  /** Of their payloads. */
-  readonly bytes: number;
-  /** Called once for each, in order. */
-  readonly tell: (outcome: PublishOutcome) => void;
+  readonly payloadBytes: number;
+  /** Its caller's place for it. */
+  readonly place: number;
+  readonly tell: Tell;
 }
 
 /**
@@ -47,7 +49,6 @@ class EngineClient {
   readonly #writer = newWriter();
   readonly #flushes = new Pacer(() => this.#flush(), MESSAGE_EVERY_MS, systemClock, systemTimers);
   #gathered: Waiting[] = [];
-  #gatheredEvents = 0;
   #outstandingEvents = 0;
   #outstandingBytes = 0;
   readonly #groups = new Map<number, readonly Waiting[]>();
@@ -69,40 +70,29 @@ class EngineClient {
   }
 
   publish(request: PublishRequest): Promise<PublishResult> {
-    const bytes = request.payload.length;
-    const refusal = this.#refusalOf(1, bytes);
+    const refusal = this.#refusalOf(request);
     if (refusal) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
-      writeRequest(this.#writer, request);
-      const tell = (outcome: PublishOutcome) =>
-        outcome instanceof Problem ? reject(outcome) : resolve(outcome);
-      this.#gather({ count: 1, bytes, tell });
+      this.#add(request, 0, (outcome) => (outcome instanceof Problem ? reject(outcome) : resolve(outcome)));
     });
   }
 
-  /** One message, one answer, and nothing kept of the events meanwhile. Of those beyond the bounds each is refused. */
+  /** One answer for all, and nothing kept of the events meanwhile. Each that is beyond the bounds is refused. */
   publishMany(requests: readonly PublishRequest[]): Promise<readonly PublishOutcome[]> {
-    let bytes = 0;
-    let refusal: Problem | null = null;
-    let count = 0;
-    for (; count < requests.length; count += 1) {
-      const { payload } = requests[count] as PublishRequest;
-      refusal = this.#refusalOf(count + 1, bytes + payload.length);
-      if (refusal) break;
-      bytes += payload.length;
-    }
-    const refused = Array.from({ length: requests.length - count }, () => refusal as Problem);
-    if (count === 0) return Promise.resolve(refused);
-    for (let index = 0; index < count; index += 1) {
-      writeRequest(this.#writer, requests[index] as PublishRequest);
-    }
+    if (requests.length === 0) return Promise.resolve([]);
+    const outcomes = new Array<PublishOutcome>(requests.length);
     return new Promise((resolve) => {
-      const outcomes: PublishOutcome[] = [];
-      const tell = (outcome: PublishOutcome) => {
-        outcomes.push(outcome);
-        if (outcomes.length === count) resolve([...outcomes, ...refused]);
+      let left = requests.length;
+      const tell: Tell = (outcome, place) => {
+        outcomes[place] = outcome;
+        left -= 1;
+        if (left === 0) resolve(outcomes);
       };
-      this.#gather({ count, bytes, tell });
+      for (const [place, request] of requests.entries()) {
+        const refusal = this.#refusalOf(request);
+        if (refusal) tell(refusal, place);
+        else this.#add(request, place, tell);
+      }
     });
   }
 
@@ -173,22 +163,18 @@ class EngineClient {
     if (this.#isEnded) return;
     this.#isEnded = true;
     this.refusal = "shutting_down";
-    for (const { count, tell } of [...this.#groups.values(), this.#gathered].flat()) {
-      for (let told = 0; told < count; told += 1) tell(stopping());
-    }
+    for (const { place, tell } of [...this.#groups.values(), this.#gathered].flat()) tell(stopping(), place);
     for (const waiting of this.#calls.values()) waiting.reject(stopping());
     this.#groups.clear();
     this.#gathered = [];
-    this.#gatheredEvents = 0;
     this.#calls.clear();
   }
 
-  /** Null: these may be handed over, with so many payload bytes in all. */
-  #refusalOf(events: number, bytes: number): Problem | null {
+  #refusalOf({ payload }: PublishRequest): Problem | null {
     if (this.#isEnded) return stopping();
     if (
-      this.#outstandingEvents + events <= OUTSTANDING_EVENTS_MAX &&
-      this.#outstandingBytes + bytes <= OUTSTANDING_BYTES_MAX
+      this.#outstandingEvents < OUTSTANDING_EVENTS_MAX &&
+      this.#outstandingBytes + payload.length <= OUTSTANDING_BYTES_MAX
     )
       return null;
     return new Problem(
@@ -197,26 +183,33 @@ class EngineClient {
     );
   }
 
-  /** What was just written is theirs. */
-  #gather(waiting: Waiting): void {
-    this.#outstandingEvents += waiting.count;
-    this.#outstandingBytes += waiting.bytes;
+  #add(request: PublishRequest, place: number, tell: Tell): void {
+    const before = this.#writer.length;
+    try {
+      writeRequest(this.#writer, request);
+    } catch (error) {
+      // Half an event would be read as the beginning of the next one.
+      this.#writer.cutTo(before);
+      throw error;
+    }
+    const payloadBytes = request.payload.length;
+    this.#outstandingEvents += 1;
+    this.#outstandingBytes += payloadBytes;
     if (this.#gathered.length === 0) this.#flushes.ask();
-    this.#gathered.push(waiting);
-    this.#gatheredEvents += waiting.count;
-    if (this.#gatheredEvents >= MESSAGE_ENTRIES_MAX) this.#flushes.hurry();
+    this.#gathered.push({ payloadBytes, place, tell });
+    if (this.#gathered.length >= MESSAGE_ENTRIES_MAX || this.#writer.length >= MESSAGE_BYTES_MAX)
+      this.#flushes.hurry();
   }
 
   #flush(): void {
     if (this.#isEnded) return;
     this.#lastGroup += 1;
     const group = this.#lastGroup;
-    const count = this.#gatheredEvents;
-    this.#groups.set(group, this.#gathered);
+    const gathered = this.#gathered;
     this.#gathered = [];
-    this.#gatheredEvents = 0;
+    this.#groups.set(group, gathered);
     const bytes = this.#writer.take();
-    this.#post({ kind: "publish", group, count, bytes }, [bytes.buffer]);
+    this.#post({ kind: "publish", group, count: gathered.length, bytes }, [bytes.buffer]);
   }
 
   #answer({ answers, bytes }: Extract<FromDirector, { kind: "published" }>): void {
@@ -224,10 +217,10 @@ class EngineClient {
     for (const { group } of answers) {
       const waiting = this.#groups.get(group) ?? [];
       this.#groups.delete(group);
-      for (const { count, bytes: payloads, tell } of waiting) {
-        this.#outstandingEvents -= count;
-        this.#outstandingBytes -= payloads;
-        for (let told = 0; told < count; told += 1) tell(readOutcome(reader));
+      for (const { payloadBytes, place, tell } of waiting) {
+        this.#outstandingEvents -= 1;
+        this.#outstandingBytes -= payloadBytes;
+        tell(readOutcome(reader), place);
       }
     }
   }

@@ -14,6 +14,9 @@ export const MESSAGE_EVERY_MS = 1;
  */
 export const MESSAGE_ENTRIES_MAX = 64;
 
+/** ...or so many bytes of payloads: whoever still needs one of them, as for a receiver that hangs, keeps all in memory. */
+export const MESSAGE_BYTES_MAX = 256 * 1024;
+
 /** Everything that crosses threads. What is frequent is bytes (publish-codec.ts, send-codec.ts), the rest is cloned. */
 export interface DirectorData {
   readonly config: Config;

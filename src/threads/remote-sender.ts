@@ -4,7 +4,7 @@ import type { WebhookId } from "../domain/ids.ts";
 import { ByteWriter } from "../lib/bytes.ts";
 import type { Outcome, Sender, SendOrder, Target } from "../sender/port.ts";
 import type { FromSender, ToSender } from "./messages.ts";
-import { decodeOutcomes, encodeOrders } from "./send-codec.ts";
+import { decodeOutcomes, encodeOrders, inMessages } from "./send-codec.ts";
 
 /** A sender in a thread of its own, as the director sees it. */
 export class RemoteSender implements Sender {
@@ -38,8 +38,10 @@ export class RemoteSender implements Sender {
   }
 
   send(orders: readonly SendOrder[]): void {
-    const bytes = encodeOrders(this.#writer, orders);
-    this.#post({ kind: "orders", bytes }, [bytes.buffer]);
+    for (const some of inMessages(orders)) {
+      const bytes = encodeOrders(this.#writer, some);
+      this.#post({ kind: "orders", bytes }, [bytes.buffer]);
+    }
   }
 
   stop(): Promise<void> {

@@ -3,6 +3,23 @@ import type { DeliveryId, WebhookId } from "../domain/ids.ts";
 import { ByteReader, type ByteWriter } from "../lib/bytes.ts";
 import { InternedBytes } from "../lib/interned.ts";
 import type { Outcome, SendOrder } from "../sender/port.ts";
+import { MESSAGE_BYTES_MAX, MESSAGE_ENTRIES_MAX } from "./messages.ts";
+
+/** A batch of orders in parts of one message each: after batches of events it may be thousands. */
+export function* inMessages(orders: readonly SendOrder[]): Generator<readonly SendOrder[]> {
+  let start = 0;
+  let bytes = 0;
+  for (const [index, { payload }] of orders.entries()) {
+    const isFull = index - start === MESSAGE_ENTRIES_MAX || bytes + payload.length > MESSAGE_BYTES_MAX;
+    if (isFull && index > start) {
+      yield orders.slice(start, index);
+      start = index;
+      bytes = 0;
+    }
+    bytes += payload.length;
+  }
+  if (start < orders.length) yield start === 0 ? orders : orders.slice(start);
+}
 
 /** Orders from the director to a sender, and outcomes back: one message of plain bytes per batch. */
 export function encodeOrders(writer: ByteWriter, orders: readonly SendOrder[]): Uint8Array<ArrayBuffer> {

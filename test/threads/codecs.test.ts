@@ -6,6 +6,7 @@ import type { DeliveryId, EventSeq, JobId, WebhookId } from "../../src/domain/id
 import { Problem } from "../../src/domain/problem.ts";
 import type { PublishRequest } from "../../src/engine/port.ts";
 import { ByteReader, ByteWriter } from "../../src/lib/bytes.ts";
+import type { SendOrder } from "../../src/sender/port.ts";
 import {
   newWriter,
   readOutcome,
@@ -17,6 +18,7 @@ import {
   decodeOrders,
   decodeOutcomes,
   encodeOrders,
+  inMessages,
   writeAttemptOutcome,
 } from "../../src/threads/send-codec.ts";
 import { traceContext } from "../traces/arbitrary.ts";
@@ -94,6 +96,30 @@ test("orders come out of the bytes as they went in", () => {
     fc.property(fc.array(order, { maxLength: 20 }), (orders) => {
       const read = decodeOrders(encodeOrders(new ByteWriter(16), orders));
       expect(read.map((one) => ({ ...one, payload: Uint8Array.from(one.payload) }))).toEqual(orders);
+    }),
+  );
+});
+
+test("a large batch of orders goes in messages of 64 at most, or of 256 KiB of payloads, all of it and in order", () => {
+  const payloads = [0, 1_000, 5_000, 256 * 1024, 300 * 1024].map((size) => new Uint8Array(size));
+  const sizes = fc.array(fc.constantFrom(...payloads), { maxLength: 300 });
+  fc.assert(
+    fc.property(sizes, (given) => {
+      const orders = given.map((payload, deliveryId) => ({ deliveryId, payload }) as SendOrder);
+      const messages = [...inMessages(orders)];
+      expect(messages.flat()).toEqual(orders);
+      for (const message of messages) {
+        const bytes = message.reduce((sum, { payload }) => sum + payload.length, 0);
+        expect(message.length).toBeGreaterThan(0);
+        expect(message.length).toBeLessThanOrEqual(64);
+        expect(message.length === 1 || bytes <= 256 * 1024).toBe(true);
+      }
+      // None is smaller than it has to be.
+      for (const [index, message] of messages.slice(0, -1).entries()) {
+        const next = messages[index + 1]?.[0]?.payload.length ?? 0;
+        const bytes = message.reduce((sum, { payload }) => sum + payload.length, 0);
+        expect(message.length === 64 || bytes + next > 256 * 1024).toBe(true);
+      }
     }),
   );
 });

@@ -30,7 +30,7 @@ export class FoldPace {
     this.#done += steps;
   }
 
-  /** How many steps it is behind, 0 while that makes no slice yet. `gathered`: the part of the next fold that is there, 0 to 1. */
+  /** How many steps it is behind, 0 while that makes no slice yet. `gathered`: the part of the next fold that is there; 1: it is due. */
   owed(nowMono: number, gathered: number): number {
     const ofTime = this.#spreadMs === 0 ? 1 : (nowMono - this.#begunMono) / this.#spreadMs;
     const passed = Math.min(1, Math.max(ofTime, gathered / SPREAD));

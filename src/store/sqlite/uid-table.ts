@@ -82,9 +82,13 @@ export class UidTable {
 
   #grow(): void {
     const before = this.#slots;
+    let start = 0;
+    while (before[start] !== EMPTY) start += WIDTH;
     this.#slots = new Float64Array(before.length * 2).fill(EMPTY);
     this.#mask = this.#mask * 2 + 1;
-    for (let at = 0; at < before.length; at += WIDTH) {
+    // From behind an empty slot: what stands behind its place, past the end too, keeps its order.
+    for (let step = 0; step < before.length; step += WIDTH) {
+      const at = (start + step) % before.length;
       const high = before[at] as number;
       if (high === EMPTY) continue;
       this.#put(high, before[at + 1] as number, before[at + 2] as number, before[at + 3] as number);

@@ -59,8 +59,9 @@ export class UidMemory {
 
   /** Writes up to `limit` inside the caller's transaction; the returned function confirms it. */
   foldSlice(limit: number): () => void {
+    if (this.#order.length === 0) return nothing;
     const end = Math.min(this.#order.length, this.#next + limit);
-    const confirmCarried = end > this.#next ? this.#write(end) : nothing;
+    const confirmCarried = this.#write(end);
     return () => {
       confirmCarried();
       this.#next = end;
