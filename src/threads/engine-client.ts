@@ -73,27 +73,21 @@ class EngineClient {
     const refusal = this.#refusalOf(request);
     if (refusal) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
-      this.#add(request, 0, (outcome) => (outcome instanceof Problem ? reject(outcome) : resolve(outcome)));
+      this.#add(request, 0, settling(resolve, reject));
     });
   }
 
-  /** One answer for all, and nothing kept of the events meanwhile. Each that is beyond the bounds is refused. */
+  /** One answer for all. Each event that is beyond the bounds is refused. */
   publishMany(requests: readonly PublishRequest[]): Promise<readonly PublishOutcome[]> {
     if (requests.length === 0) return Promise.resolve([]);
-    const outcomes = new Array<PublishOutcome>(requests.length);
-    return new Promise((resolve) => {
-      let left = requests.length;
-      const tell: Tell = (outcome, place) => {
-        outcomes[place] = outcome;
-        left -= 1;
-        if (left === 0) resolve(outcomes);
-      };
-      for (const [place, request] of requests.entries()) {
-        const refusal = this.#refusalOf(request);
-        if (refusal) tell(refusal, place);
-        else this.#add(request, place, tell);
-      }
-    });
+    const { promise, resolve } = Promise.withResolvers<readonly PublishOutcome[]>();
+    const tell = collecting(requests.length, resolve);
+    for (const [place, request] of requests.entries()) {
+      const refusal = this.#refusalOf(request);
+      if (refusal) tell(refusal, place);
+      else this.#add(request, place, tell);
+    }
+    return promise;
   }
 
   call(method: CallName, args: readonly unknown[]): Promise<unknown> {
@@ -228,6 +222,25 @@ class EngineClient {
   #post(message: ToDirector, transfer: ArrayBuffer[] = []): void {
     this.#port.postMessage(message, transfer);
   }
+}
+
+/*
+ * Made out here, where no event is in sight: a closure keeps all that any closure beside it uses, and payloads that wait for
+ * the commit live through collections, for nothing.
+ */
+
+function settling(resolve: (result: PublishResult) => void, reject: (problem: Problem) => void): Tell {
+  return (outcome) => (outcome instanceof Problem ? reject(outcome) : resolve(outcome));
+}
+
+function collecting(count: number, resolve: (outcomes: readonly PublishOutcome[]) => void): Tell {
+  const outcomes = new Array<PublishOutcome>(count);
+  let left = count;
+  return (outcome, place) => {
+    outcomes[place] = outcome;
+    left -= 1;
+    if (left === 0) resolve(outcomes);
+  };
 }
 
 function stopping(): Problem {
