@@ -103,6 +103,16 @@ test("of many those that fit are taken and each of the others is refused; a dire
   expect(await engine.publishMany([request(3)])).toMatchObject([{ code: "shutting_down" }]);
 });
 
+test("an event that cannot be written is refused, and those after it arrive as they were", async () => {
+  const { engine, director } = setup();
+  const arrived = nextMessage(director);
+  const unwritable = { ...request(1), contentType: "x".repeat(70_000) };
+  await expect(engine.publish(unwritable)).rejects.toThrow(RangeError);
+  const published = engine.publish(request(2));
+  expect(answer(director, await arrived).map(({ eventId }) => eventId)).toEqual(["event-2"]);
+  expect((await published).event).toBe(2);
+});
+
 test("while the director does not answer, events beyond the bound are refused and the others are kept", async () => {
   const { engine, director } = setup();
   const payload = new Uint8Array(8 * 1024 * 1024);
