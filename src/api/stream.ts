@@ -81,7 +81,8 @@ export function createStreamHub(
     const rows = attempts.map(
       (attempt) => `event: attempt\ndata: ${JSON.stringify(render.settled(attempt))}\n\n`,
     );
-    const text = rows.join("");
+    // Made once: a text would be turned into bytes again for each client.
+    const bytes = Buffer.from(rows.join(""));
     for (const client of watch.clients) {
       client.counts = sumOf(client.counts, counts);
       skip(client, counts.attempts - attempts.length);
@@ -90,7 +91,7 @@ export function createStreamHub(
         continue;
       }
       tellSkipped(client);
-      client.response.write(text);
+      client.response.write(bytes);
     }
   }
 

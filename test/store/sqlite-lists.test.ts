@@ -66,3 +66,16 @@ test("one failure among thousands that no fold has written is on the first page 
     expect(page.items.map(({ id }) => id)).toEqual([failed]);
   }
 });
+
+test("while there is traffic, a list of webhooks waits for the list that was asked for before it", async () => {
+  const { world, hook } = await setup();
+  const appends = Array.from({ length: 3_000 }, () => world.event({ webhooks: [hook] }));
+  await world.commit({ appends });
+  const answered: string[] = [];
+  const page = { limit: 1, before: null };
+  await Promise.all([
+    world.store.listDeliveries({}, page).then(() => answered.push("deliveries")),
+    world.store.listWebhooks({}, page).then(() => answered.push("webhooks")),
+  ]);
+  expect(answered).toEqual(["deliveries", "webhooks"]);
+});

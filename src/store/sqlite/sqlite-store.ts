@@ -318,7 +318,7 @@ class SqliteStore implements Store {
   }
 
   async listWebhooks(filter: WebhookFilter, page: Page): Promise<Paged<Webhook>> {
-    return this.#seen(this.#webhooks.list(filter, page));
+    return this.#seen(await this.#readers.look(() => this.#webhooks.list(filter, page)));
   }
 
   async routes(keys: readonly RouteKey[]): Promise<readonly (readonly WebhookId[])[]> {
