@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Calibration, driftOf, NOISE_MAX } from "./calibration.ts";
 import { describeMachine, type Machine } from "./machine.ts";
 import { withCalibration } from "./measure.ts";
+import type { Pair } from "./pairs.ts";
 import { type BenchOptions, rigSettings } from "./plan.ts";
 import { directoryBytes } from "./proc.ts";
 import type { BenchResult, RunFigures, RunPlan, Verdict } from "./result.ts";
@@ -77,6 +78,14 @@ export class Stage {
 
   atLeast(name: string, value: number, bar: number, unit: string): void {
     this.verdict(name, `${shown(value)} ${unit}`, `at least ${shown(bar)} ${unit}`, value >= bar);
+  }
+
+  /** Of pairs on one daemon: the last one is shown, and its ledger is of all of them. */
+  cleanPairs(pairs: readonly Pair[]): void {
+    const last = pairs.at(-1);
+    if (last === undefined) throw new Error("no pair was played");
+    this.runs.push(...last.runs);
+    this.clean(last.runs[1]);
   }
 
   /** Nothing lost, doubled or made up. */

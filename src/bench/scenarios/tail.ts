@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { measure } from "../measure.ts";
-import type { RunFigures } from "../result.ts";
+import { medianOf, playPairs, ratiosOf } from "../pairs.ts";
 import type { Rig } from "../rig.ts";
 import type { Scenario, Stage } from "../stage.ts";
 
@@ -28,32 +28,16 @@ export const tail: Scenario = {
       const run = (title: string, warmUpMs = WARM_UP_MS) =>
         measure(rig, { title, plan: { ...plan, warmUpMs }, drainMaxMs: stage.options.drainMaxMs });
       await run("warm-up", FIRST_WARM_UP_MS);
-      const more: number[] = [];
-      for (let pair = 1; pair <= PAIRS; pair += 1) {
-        const tailed = () => withTail(stage, rig, () => run(`pair ${pair}, with tail`));
-        const alone = () => run(`pair ${pair}, alone`);
-        // Whichever is first may have the better moment: they take turns.
-        let without: RunFigures;
-        let withIt: RunFigures;
-        if (pair % 2 === 0) [without, withIt] = [await alone(), await tailed()];
-        else [withIt, without] = [await tailed(), await alone()];
-        more.push((cpuOf(withIt) / cpuOf(without) - 1) * 100);
-        if (pair < PAIRS) continue;
-        // The ledger is of all of them.
-        stage.runs.push(without, withIt);
-        stage.clean(withIt);
-      }
-      const sorted = more.toSorted((a, b) => a - b);
+      const pairs = await playPairs(PAIRS, {
+        without: (title) => run(`${title} tail`),
+        withIt: (title) => withTail(stage, rig, () => run(`${title} tail`)),
+      });
+      stage.cleanPairs(pairs);
+      const more = ratiosOf(pairs, ({ cpu }) => cpu.microsPerEvent).map((ratio) => (ratio - 1) * 100);
       stage.notes.push(
         `CPU an event more with tail, by pair: ${more.map((one) => `${one.toFixed(1)} %`).join(", ")}`,
       );
-      stage.notes.push(`from ${at(sorted, 0).toFixed(1)} % to ${at(sorted, PAIRS - 1).toFixed(1)} %`);
-      stage.atMost(
-        `CPU an event with tail, median of ${PAIRS} pairs: more by`,
-        at(sorted, (PAIRS - 1) / 2),
-        5,
-        "%",
-      );
+      stage.atMost(`CPU an event with tail, median of ${PAIRS} pairs: more by`, medianOf(more), 5, "%");
     });
   },
 };
@@ -89,12 +73,4 @@ async function withTail<T>(stage: Stage, rig: Rig, body: () => Promise<T>): Prom
     child.kill("SIGTERM");
     await ended;
   }
-}
-
-function cpuOf({ cpu }: RunFigures): number {
-  return cpu.microsPerEvent;
-}
-
-function at(sorted: readonly number[], index: number): number {
-  return sorted[index] ?? Number.NaN;
 }
