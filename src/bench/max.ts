@@ -1,7 +1,8 @@
 import { measure, startMeasurement } from "./measure.ts";
-import type { BenchOptions } from "./plan.ts";
+import { type BenchOptions, MAX_CONNECTIONS } from "./plan.ts";
 import { faultsOf, type RunFigures, type RunPlan } from "./result.ts";
 import type { Rig } from "./rig.ts";
+import type { Stage } from "./stage.ts";
 
 const PROBE_MS = 5_000;
 const FIRST_RATE = 4_000;
@@ -18,6 +19,12 @@ const GROWTH_MAX_SECONDS = 0.25;
 export interface FoundMax {
   readonly run: RunFigures;
   readonly notes: readonly string[];
+}
+
+/** The load of a scenario's search, so that what scenarios find can be compared: single events to one origin. */
+export function planOfMax(stage: Stage, durationMs: number): RunPlan {
+  const plan = { webhooks: 1_000, origins: 1, connections: MAX_CONNECTIONS };
+  return stage.plan({ ...plan, durationMs: stage.ms(durationMs) });
 }
 
 /**

@@ -1,4 +1,4 @@
-import { findMax } from "../max.ts";
+import { findMax, planOfMax } from "../max.ts";
 import { ledgerOf } from "../measure.ts";
 import { monoMs } from "../mono.ts";
 import { MAX_CONNECTIONS } from "../plan.ts";
@@ -26,12 +26,7 @@ export const backlog: Scenario = {
   takes: [],
   origins: 1,
   async play(stage) {
-    const plan = stage.plan({
-      webhooks: 1_000,
-      origins: 1,
-      connections: MAX_CONNECTIONS,
-      durationMs: stage.ms(10_000),
-    });
+    const plan = planOfMax(stage, 10_000);
     await stage.withRig(plan, {}, async (rig) => {
       const found = await findMax(rig, { ...stage.options, plan });
       stage.runs.push({ ...found.run, title: "max, nothing waiting" });

@@ -1,6 +1,5 @@
-import { findMax } from "../max.ts";
+import { findMax, planOfMax } from "../max.ts";
 import { measure } from "../measure.ts";
-import { MAX_CONNECTIONS } from "../plan.ts";
 import type { Scenario } from "../stage.ts";
 
 const ITEMS = 100;
@@ -13,12 +12,7 @@ export const batch: Scenario = {
   takes: [],
   origins: 1,
   async play(stage) {
-    const single = stage.plan({
-      webhooks: 1_000,
-      origins: 1,
-      connections: MAX_CONNECTIONS,
-      durationMs: stage.ms(10_000),
-    });
+    const single = planOfMax(stage, 10_000);
     const alone = await stage.withRig(single, {}, async (rig) => {
       const found = await findMax(rig, { ...stage.options, plan: single });
       stage.runs.push({ ...found.run, title: "single events, max" });

@@ -1,5 +1,4 @@
-import { findMax } from "../max.ts";
-import { MAX_CONNECTIONS } from "../plan.ts";
+import { findMax, planOfMax } from "../max.ts";
 import type { Scenario } from "../stage.ts";
 
 /** The highest rate that lasts a minute, against what a bare client and a bare server do in the same run. */
@@ -8,12 +7,7 @@ export const max: Scenario = {
   takes: ["duration"],
   origins: 1,
   async play(stage) {
-    const plan = stage.plan({
-      origins: 1,
-      webhooks: 1_000,
-      connections: MAX_CONNECTIONS,
-      durationMs: stage.ms(stage.options.durationGivenMs ?? 60_000),
-    });
+    const plan = planOfMax(stage, stage.options.durationGivenMs ?? 60_000);
     await stage.withRig(plan, {}, async (rig) => {
       const found = await findMax(rig, { ...stage.options, plan });
       stage.notes.push(...found.notes);
