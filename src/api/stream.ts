@@ -19,6 +19,9 @@ import * as schemas from "./schemas.ts";
  *   event: counts     data: {"attempts": 13, "success": 12, "retrying": 1, "dead": 0}
  */
 const CLIENTS_MAX = 100;
+/** Of those, clients with users' keys: an operator who looks finds a place. And one user's: the others find one. */
+const USERS_CLIENTS_MAX = 80;
+const USER_CLIENTS_MAX = 20;
 /** Bytes that may wait for one client: some 500 attempts. */
 const BUFFER_MAX = 256 * 1_024;
 /** Without `rows_per_second`: more than anybody reads, and a hundred clients cannot keep the thread from taking events. */
@@ -30,7 +33,13 @@ const HEARTBEAT_TICKS = 15;
 const STALLED_TICKS_MAX = 60;
 
 export interface StreamHub {
-  add(client: { response: ServerResponse; authorization: string; filter: WatchFilter }): void;
+  /** `userId`: whose key it is; null: an admin's. Throws Problem `overloaded`. */
+  add(client: {
+    response: ServerResponse;
+    authorization: string;
+    userId: string | null;
+    filter: WatchFilter;
+  }): void;
   /** Each second: ends streams whose key was revoked, sends heartbeats. */
   tick(): void;
   /** Ends all streams. */
@@ -40,6 +49,7 @@ export interface StreamHub {
 interface Client {
   readonly response: ServerResponse;
   readonly authorization: string;
+  readonly userId: string | null;
   readonly watch: Watch;
   skipped: number;
   /** Since the last tick; null: none. */
@@ -112,6 +122,18 @@ export function createStreamHub(
     client.counts = null;
   }
 
+  function checkRoom(userId: string | null): void {
+    refuseFrom(clients.size, CLIENTS_MAX, "");
+    if (userId === null) return;
+    const ofUsers = [...clients].filter((client) => client.userId !== null);
+    refuseFrom(ofUsers.length, USERS_CLIENTS_MAX, " with users' keys");
+    refuseFrom(
+      ofUsers.filter((client) => client.userId === userId).length,
+      USER_CLIENTS_MAX,
+      ` of ${userId}`,
+    );
+  }
+
   function remove(client: Client): void {
     if (!clients.delete(client)) return;
     const { watch } = client;
@@ -144,20 +166,22 @@ export function createStreamHub(
   function checkKey(client: Client): void {
     auth.isStillGood(client.authorization).then(
       (isGood) => {
-        if (!isGood) client.response.end();
+        if (isGood) return;
+        // Its response may end much later, or never: who waits for others on its connection must not be written to.
+        remove(client);
+        client.response.end();
       },
       () => undefined,
     );
   }
 
   return {
-    add({ response, authorization, filter }) {
-      if (clients.size >= CLIENTS_MAX) {
-        throw new Problem("overloaded", `${CLIENTS_MAX} streams are open, which is the most; close one`);
-      }
+    add({ response, authorization, userId, filter }) {
+      checkRoom(userId);
       const client: Client = {
         response,
         authorization,
+        userId,
         watch: watchOf(filter),
         skipped: 0,
         counts: null,
@@ -168,6 +192,8 @@ export function createStreamHub(
       client.watch.clients.add(client);
       counters.streamClients = clients.size;
       response.once("close", () => remove(client));
+      // Nobody else hears of it, and unheard it would end the process. What is wrong with a response closes it.
+      response.on("error", () => {});
       timer ??= setInterval(tick, TICK_MS).unref();
     },
     tick,
@@ -188,6 +214,11 @@ function sumOf(before: WatchCounts | null, more: WatchCounts): WatchCounts {
     retrying: before.retrying + more.retrying,
     dead: before.dead + more.dead,
   };
+}
+
+function refuseFrom(open: number, most: number, whose: string): void {
+  if (open < most) return;
+  throw new Problem("overloaded", `${most} streams${whose} are open, which is the most; close one`);
 }
 
 function isFull(client: Client): boolean {
@@ -223,6 +254,7 @@ export function streamRoutes(api: Api, context: ApiContext): void {
       context.stream.add({
         response,
         authorization: request.headers.authorization ?? "",
+        userId: key.userId,
         filter: {
           userId: userId ?? null,
           webhookId: webhook?.id ?? null,

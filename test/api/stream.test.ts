@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { get, type IncomingMessage } from "node:http";
-import type { AddressInfo } from "node:net";
-import { describe, expect, test } from "vitest";
+import { type AddressInfo, connect } from "node:net";
+import { describe, expect, onTestFinished, test } from "vitest";
 import type { DeliveryId, WebhookId } from "../../src/domain/ids.ts";
 import type { SettledAttempt } from "../../src/engine/port.ts";
 import { sampleAttempt } from "./fake-engine.ts";
@@ -38,7 +38,7 @@ async function withStream() {
     };
     world.engine.state.watches.settled(Array.from({ length: times }, () => attempt));
   }
-  return { ...world, webhook, open, emit };
+  return { ...world, port, webhook, open, emit };
 }
 
 /** Reads until there are `count` blocks, and gives them as `[event, data]`. */
@@ -150,6 +150,41 @@ describe("the stream", () => {
     };
     await revoke(30);
     await revoke(1);
+  });
+
+  test("whose key ends before its turn on the connection is written to no more", async () => {
+    const { open, emit, admin, keyFor, call, api, time, port } = await withStream();
+    const [kept, revoked] = [await keyFor("acme"), await keyFor("acme")];
+    const head = (key: { text: string }) =>
+      `GET /v1/stream HTTP/1.1\r\nHost: hookd\r\nAuthorization: Bearer ${key.text}\r\n\r\n`;
+    const socket = connect(port, "127.0.0.1");
+    onTestFinished(() => void socket.destroy());
+    let text = "";
+    socket.on("data", (chunk) => (text += chunk.toString("latin1")));
+    socket.write(head(kept) + head(revoked));
+    while (api.context.counters.streamClients < 2) await new Promise(setImmediate);
+    await call("DELETE", `/v1/keys/${revoked.id}`, { key: admin });
+    time.mono += 1_000;
+    api.context.stream.tick();
+    while (api.context.counters.streamClients > 1) await new Promise(setImmediate);
+    emit();
+    for (let ticks = 0; ticks < 20; ticks += 1) api.context.stream.tick();
+    while (!text.includes("event: attempt")) await once(socket, "data");
+    emit();
+    // Whoever asks anew is served.
+    await (await open("/v1/stream", admin)).response.destroy();
+  });
+
+  test("has places that one user, and all users, cannot take", async () => {
+    const { open, admin, keyFor } = await withStream();
+    const statuses = async (key: { text: string }, count: number) => {
+      const opened = await Promise.all(Array.from({ length: count }, () => open("/v1/stream", key)));
+      return opened.filter(({ response }) => response.statusCode === 200).length;
+    };
+    expect(await statuses(await keyFor("acme"), 25)).toBe(20);
+    for (const user of ["beta", "gamma", "delta"]) expect(await statuses(await keyFor(user), 20)).toBe(20);
+    expect(await statuses(await keyFor("epsilon"), 1)).toBe(0);
+    expect(await statuses(admin, 25)).toBe(20);
   });
 
   test("keeps no place for a client that left while its webhook was looked up", async () => {
