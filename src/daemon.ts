@@ -133,7 +133,7 @@ export async function startDaemon(started: Resolved, options: DaemonOptions): Pr
       threads.beginStop();
       const isClosed = api.close().then(() => true);
       await threads.stop();
-      if (!(await Promise.race([isClosed, sleep(CLOSE_MAX_MS)]))) api.server.server.closeAllConnections();
+      if (!(await Promise.race([isClosed, sleep(CLOSE_MAX_MS)]))) api.destroyConnections();
       await isClosed;
       await exporter?.stop();
       log.info("hookd has stopped");

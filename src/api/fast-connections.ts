@@ -50,7 +50,8 @@ export class FastConnections {
   }
 
   take(socket: Socket): void {
-    this.#open.add(new FastConnection(this, socket));
+    if (this.#isClosing) socket.destroy();
+    else this.#open.add(new FastConnection(this, socket));
   }
 
   forget(connection: FastConnection): void {
@@ -61,11 +62,16 @@ export class FastConnections {
     return this.#isClosing;
   }
 
-  /** Idle connections end at once, the others with their last answer. */
+  /** Idle connections are closed at once, the others end with their last answer. */
   close(): void {
     this.#isClosing = true;
     clearInterval(this.#timer);
-    for (const connection of this.#open) connection.endWhenIdle();
+    for (const connection of this.#open) connection.closeWhenIdle();
+  }
+
+  /** Those that are left: whose client does not read its answers, or does not close its side. */
+  destroyAll(): void {
+    for (const connection of this.#open) connection.destroy();
   }
 
   #check(): void {
@@ -118,7 +124,17 @@ class FastConnection {
     socket.on("close", this.#onClose);
   }
 
-  endWhenIdle(): void {
+  /** Between two requests there is nothing to wait for: many clients' pools would not see an end before they ask again. */
+  closeWhenIdle(): void {
+    if (this.#answers.length === 0 && this.#rest === null) this.#socket.destroySoon();
+    else this.#endWhenIdle();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  #endWhenIdle(): void {
     this.#isEnding = true;
     // The body will not come, or not in time: nothing was acknowledged.
     if (this.#partial !== null) this.#socket.destroy();
@@ -141,11 +157,13 @@ class FastConnection {
 
   /** `chunk` is used again afterwards. */
   readonly #onData = (chunk: Buffer): void => {
+    // It has had its last answer: the client asks again, as it has not seen the end yet.
+    if (this.#socket.writableEnded) return;
     const at = this.#readBody(chunk, 0);
     if (this.#partial === null && at < chunk.length) this.#readRequests(chunk, at);
   };
 
-  readonly #onEnd = (): void => this.endWhenIdle();
+  readonly #onEnd = (): void => this.#endWhenIdle();
 
   readonly #onError = (): void => {
     this.#socket.destroy();

@@ -60,6 +60,8 @@ export interface HookdApi {
   listen(): Promise<{ host: string; port: number }>;
   /** Takes no more connections, ends streams, and resolves when the requests in flight are answered. */
   close(): Promise<void>;
+  /** For a client that does not read its answers, or leaves its side open: `close` would wait for it. */
+  destroyConnections(): void;
 }
 
 /** Puts the HTTP API together, over the engine. Everything it depends on comes in here. */
@@ -166,6 +168,10 @@ export async function createApi(deps: ApiDeps): Promise<HookdApi> {
       context.stream.close();
       connections.close();
       await api.close();
+    },
+    destroyConnections() {
+      connections.destroyAll();
+      api.server.closeAllConnections();
     },
   };
 }

@@ -17,8 +17,8 @@ async function world() {
 }
 
 /** A connection that keeps what it was told, and tells when something holds. */
-function open(port: number) {
-  const socket: Socket = connect(port, "127.0.0.1");
+function open(port: number, options: { allowHalfOpen?: boolean } = {}) {
+  const socket: Socket = connect({ port, host: "127.0.0.1", ...options });
   socket.setNoDelay(true);
   let text = "";
   let isEnded = false;
@@ -189,6 +189,38 @@ test("a stop lets idle connections end", async () => {
   await api.close();
   await idle.ended();
   expect(statuses(idle.text)).toEqual([202]);
+});
+
+test("a stop closes an idle connection whose client leaves its side open", async () => {
+  const { port, publish, api } = await world();
+  const idle = open(port, { allowHalfOpen: true });
+  await idle.send(publish("{}"));
+  await idle.answers(1);
+  await api.close();
+  expect(idle.socket.writableEnded).toBe(false);
+});
+
+test("a connection that is left open after its last answer keeps a stop waiting until it is destroyed", async () => {
+  const { port, publish, api, engine } = await world();
+  const [asked, committed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const { publish: store } = engine;
+  engine.publish = async (request) => {
+    asked.resolve();
+    await committed.promise;
+    return store(request);
+  };
+  const line = open(port, { allowHalfOpen: true });
+  await line.send(publish("{}"));
+  await asked.promise;
+  const closed = api.close();
+  committed.resolve();
+  await line.ended();
+  expect(statuses(line.text)).toEqual([202]);
+  // It asks once more, which nobody answers.
+  await line.send(publish("{}"));
+  api.destroyConnections();
+  await closed;
+  expect(engine.state.published).toHaveLength(1);
 });
 
 test("hundreds of requests in one go, unread, hold no more than the limit in memory, and lose none", async () => {
