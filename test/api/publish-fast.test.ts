@@ -106,6 +106,18 @@ test("the short way answers as the full one does, to good requests and to bad on
     { path: publish, headers: json, body: '{"a":1.0}', key },
     { path: publish, headers: { "content-type": "text/plain" }, body: "\u0000 anything", key },
     { path: publish, body: "no type", key },
+    ...[
+      "json",
+      "a/",
+      "/b",
+      "a/b;",
+      "a/b; c",
+      "a/b; c=d",
+      'a/b; c="d"',
+      "a/b;c=d ; e=f",
+      "a b/c",
+      "a/b, c/d",
+    ].map((type) => ({ path: publish, headers: { "content-type": type }, body: "{}", key })),
     { path: publish, headers: json, body: "", key },
     { path: "/publish/user.created?user_id=acme", headers: json, body: "{}", key },
     { path: "/v1/publish/user%2Ecreated?user_id=acme", headers: json, body: "{}", key },
@@ -206,4 +218,6 @@ test("the short way takes what publishers send, and leaves all else alone", asyn
   expect(takes("/v1/events", { "content-length": "999999" })).toBe(false);
   expect(takes("/v1/events", { "content-length": "0" })).toBe(false);
   expect(takes("/v1/events", { "content-type": "text/plain" })).toBe(false);
+  expect(takes("/v1/publish/a", { "content-type": "text/plain; charset=utf-8" })).toBe(true);
+  expect(takes("/v1/publish/a", { "content-type": "text" })).toBe(false);
 });
