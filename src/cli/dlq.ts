@@ -4,6 +4,7 @@ import { addBulkOptions, addPurgeOptions, type BulkOptions, purgeMany, replayMan
 import { addClientOptions, addCommand, addGroup, type ClientCall, runClient } from "./command.ts";
 import { printDeliveries } from "./deliveries.ts";
 import { addBrowseCommand } from "./dlq-browse.ts";
+import { Failure } from "./failure.ts";
 import { addFilterOptions, type FilterOptions, filterOf } from "./filters.ts";
 import { addListOptions, type ListOptions } from "./lists.ts";
 import { type Column, printTable } from "./table.ts";
@@ -60,6 +61,8 @@ async function list(call: ClientCall<[], ListOptions & FilterOptions & { group?:
   const { client, terminal, options } = call;
   const { group } = options;
   if (group === undefined) return printDeliveries(call, "/dlq", {}, NOTHING);
+  if (options.limit !== undefined || options.cursor !== undefined)
+    throw new Failure("--group counts all of them: leave out --limit and --cursor", { exitCode: 2 });
   const query = { ...filterOf(options), group };
   const answer = await client.call<PageBody<DeadGroupBody>>({ method: "GET", path: "/dlq", query });
   if (client.isJson) return terminal.json(answer.text);

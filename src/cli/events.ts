@@ -58,7 +58,10 @@ export function addEventCommands(program: Command): void {
     .option("--uid <uid>", "the event's own id: sent twice it is still one event")
     .option("--user <user>", "whose event (default: the key's user); * with an admin key is everyone's")
     .option("--content-type <type>", `of the payload (${CONTENT_TYPE})`)
-    .option("--wait", "wait for the outcome; exits 0 only when all is delivered")
+    .option(
+      "--wait",
+      "wait for the outcome; exits 0 only when all is delivered, and so never for a large broadcast",
+    )
     .option(
       "--timeout <duration>",
       "how long to wait, or to send again what is refused for now (60s)",
@@ -128,8 +131,20 @@ async function sendOne(call: SendCall, event: string, payload: string): Promise<
   if (accepted.delivery_count === 0 && accepted.fan_out === undefined) return sayUnmatched(call, event);
   if (options.wait !== true) return;
   const followed = accepted.deliveries.map(({ id }) => id);
-  if (followed.length < accepted.delivery_count) terminal.note(`Waiting for the first ${followed.length}.`);
-  if (!(await followDeliveries(call, followed, options.timeout ?? WAIT_MS))) process.exitCode = 1;
+  const isWhole = accepted.fan_out === undefined && followed.length === accepted.delivery_count;
+  const isDelivered = await followDeliveries(call, followed, options.timeout ?? WAIT_MS);
+  if (!isWhole) sayNotFollowed(call, event, followed.length);
+  if (!isDelivered || !isWhole) process.exitCode = 1;
+}
+
+/** A broadcast's deliveries are not all in its answer. */
+function sayNotFollowed({ terminal }: SendCall, event: string, followed: number): void {
+  const first = followed === 1 ? "the first was" : `the first ${followed} were`;
+  const waited = followed === 0 ? "None of them was" : `Only ${first}`;
+  terminal.note(
+    `${waited} waited for. Those that are not delivered: hookd deliveries list --event ${event} --status failed`,
+    "yellow",
+  );
 }
 
 function sayUnmatched({ terminal, options }: SendCall, event: string): void {

@@ -6,16 +6,17 @@ import { type Column, printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface ListOptions {
-  readonly limit: number;
+  readonly limit?: number;
   readonly cursor?: string;
 }
 
+const LIMIT = 50;
 const PAGE_MAX = 200;
 const LIMIT_MAX = 100_000;
 
 export function addListOptions(command: Command): Command {
   return command
-    .option("--limit <n>", "how many to list at most", wholeNumber(1, LIMIT_MAX), 50)
+    .option("--limit <n>", `how many to list at most (${LIMIT})`, wholeNumber(1, LIMIT_MAX))
     .option("--cursor <cursor>", "go on where a list ended");
 }
 
@@ -30,11 +31,12 @@ export async function printList<Row>(
   nothing: string,
 ): Promise<void> {
   const { client, terminal, options } = call;
+  const { limit: most = LIMIT } = options;
   const rows: Row[] = [];
   let cursor = options.cursor;
   let count = 0;
   do {
-    const limit = Math.min(PAGE_MAX, options.limit - count);
+    const limit = Math.min(PAGE_MAX, most - count);
     const answer = await client.call<PageBody<Row>>({
       ...request,
       query: { ...request.query, limit, cursor },
@@ -44,10 +46,10 @@ export async function printList<Row>(
     else printTable(terminal, columns, answer.body.data);
     count += answer.body.data.length;
     cursor = answer.body.next_cursor ?? undefined;
-  } while (cursor !== undefined && count < options.limit);
+  } while (cursor !== undefined && count < most);
   if (rows.length > 0) printTable(terminal, columns, rows);
   if (client.isJson) return;
   if (count === 0) terminal.note(nothing);
   else if (cursor !== undefined)
-    terminal.note(`There are more: --limit ${options.limit * 4}, or --cursor ${cursor}`, "dim");
+    terminal.note(`There are more: --limit ${most * 4}, or --cursor ${cursor}`, "dim");
 }

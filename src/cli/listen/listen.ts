@@ -13,7 +13,7 @@ interface ListenOptions {
   readonly port: number;
   readonly host: string;
   readonly secret?: readonly SigningKey[];
-  readonly status: number;
+  readonly status?: number;
   readonly fail: number;
   readonly delay: number;
   readonly forward?: URL;
@@ -26,6 +26,7 @@ interface ListenOptions {
 }
 
 const PORT = 9000;
+const STATUS = 200;
 const DELAY_MAX_MS = 3_600_000;
 
 export function addListenCommand(program: Command): void {
@@ -39,7 +40,7 @@ export function addListenCommand(program: Command): void {
     .option("--port <port>", "port to listen on; 0: any free one", wholeNumber(0, 65_535), PORT)
     .option("--host <host>", "address to listen on", "127.0.0.1")
     .option("--secret <secret>", "whsec_...; several times during a rotation", secretOption)
-    .option("--status <code>", "what to answer, 200 to 599", wholeNumber(200, 599), 200)
+    .option("--status <code>", `what to answer, 200 to 599 (${STATUS})`, wholeNumber(200, 599))
     .option("--fail <share>", "share of deliveries to answer with 500 instead, like 20%", shareOption, 0)
     .option("--delay <duration>", "how long each answer takes, like 2s; an hour at most", delayOption, 0)
     .option("--forward <url>", "hand them on to this URL, and answer what it answers", urlOption)
@@ -56,6 +57,8 @@ export function addListenCommand(program: Command): void {
 }
 
 async function listen({ options, terminal }: Call<[], ListenOptions>): Promise<void> {
+  if (options.forward !== undefined && options.status !== undefined)
+    throw new Failure("--forward answers what that URL answers: leave out --status", { exitCode: 2 });
   // Listened for from the first moment: what is registered by then is to be removed.
   const stopped = stopSignal(terminal);
   const events = [...new Set(options.register ?? [])];
@@ -160,7 +163,7 @@ async function start(
       host: options.host,
       port: options.port,
       keys,
-      status: options.status,
+      status: options.status ?? STATUS,
       failShare: options.fail,
       delayMs: options.delay,
       forward: options.forward === undefined ? null : createForwarder(options.forward),
