@@ -23,6 +23,11 @@ const KEPT_MS = 1_000;
 const ENTRIES_MAX = 10_000;
 /** Wrong keys that an address may try at once, and how fast it gets more tries. */
 const FAILURES = { burst: 20, perSecond: 0.2, entriesMax: 10_000 } as const;
+/**
+ * Looks into the store at the same time for an address that has no tries left. Behind a proxy all callers have one address:
+ * good keys get in all the same. Nobody guesses 190 bits; what has to be bounded is the work.
+ */
+const LOOKUPS_WITHOUT_TRIES_MAX = 8;
 
 export interface Authenticator {
   /** The key of a raw Authorization header, where it is known without asking the store; otherwise null. */
@@ -46,6 +51,8 @@ export function createAuthenticator(engine: Pick<Engine, "findKey">, clock: Cloc
   const entries = new LRUCache<string, Entry>({ max: ENTRIES_MAX });
   const lookups = new Map<string, Promise<ApiKey | null>>();
   const failures = createBuckets(FAILURES, clock);
+  /** Lookups for addresses that have no tries left, by address. */
+  const lookupsWithoutTries = new Map<string, number>();
   let deletions = 0;
 
   function known(header: string | undefined): ApiKey | null {
@@ -78,6 +85,20 @@ export function createAuthenticator(engine: Pick<Engine, "findKey">, clock: Cloc
     return lookup;
   }
 
+  /** Null also where too many are under way. */
+  async function lookUpWithoutTries(header: string, from: string): Promise<ApiKey | null> {
+    const running = lookupsWithoutTries.get(from) ?? 0;
+    if (running >= LOOKUPS_WITHOUT_TRIES_MAX) return null;
+    lookupsWithoutTries.set(from, running + 1);
+    try {
+      return await lookUp(header);
+    } finally {
+      const left = (lookupsWithoutTries.get(from) ?? 1) - 1;
+      if (left === 0) lookupsWithoutTries.delete(from);
+      else lookupsWithoutTries.set(from, left);
+    }
+  }
+
   async function readKey(header: string): Promise<ApiKey | null> {
     const atMono = clock.mono();
     const deletionsBefore = deletions;
@@ -95,15 +116,15 @@ export function createAuthenticator(engine: Pick<Engine, "findKey">, clock: Cloc
     const key = known(header);
     if (key !== null) return key;
     const text = bearerText(header);
-    // A key that was good a moment ago is looked up again even from an address that guesses at others.
+    // A key that was good a moment ago is looked up again at once even from an address that guesses at others.
     const wasGood = header !== undefined && entries.has(header);
     const from = addressGroup(address);
-    if (!wasGood) {
-      const waitMs = failures.wait(from);
-      if (waitMs > 0) throw tooManyFailures(waitMs);
-    }
-    const found = header !== undefined && isKeyText(text) ? await lookUp(header) : null;
+    const waitMs = wasGood ? 0 : failures.wait(from);
+    const canBeGood = header !== undefined && isKeyText(text);
+    const look = waitMs > 0 ? lookUpWithoutTries : lookUp;
+    const found = canBeGood ? await look(header, from) : null;
     if (found === null) {
+      if (waitMs > 0) throw tooManyFailures(waitMs);
       // Charged when it has failed, not before: many good keys may come from one address at the same time.
       failures.charge(from, 1);
       throw unauthorized("the API key is not known; it was mistyped or revoked");
