@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { OwnCommand } from "../lib/embedded.ts";
 import { tellToEndWithParent } from "./end-with-parent.ts";
 import { monoMs } from "./mono.ts";
+import { NO_CPU, type ProcessCpu, processCpu, sumOfCpu } from "./proc.ts";
 
 /** How to run hookd: the bench measures the executable that it is part of. */
 export interface HostProgram extends OwnCommand {
@@ -45,6 +46,9 @@ export class DaemonProcess {
   /** Times that it was killed in a way that it could not prepare for. */
   crashes = 0;
   #isExpectedToEnd = false;
+  /** Of the processes that were ended. */
+  #cpuBefore = NO_CPU;
+  #keptPid = 0;
 
   constructor(program: HostProgram, settings: DaemonSettings) {
     this.#program = program;
@@ -57,6 +61,12 @@ export class DaemonProcess {
 
   get isRunning(): boolean {
     return this.#child !== null;
+  }
+
+  /** CPU time of all threads so far, of the processes before this one too; what one took to end is not in it. */
+  get cpu(): ProcessCpu {
+    const isKept = this.pid === this.#keptPid;
+    return sumOfCpu(this.#cpuBefore, (isKept ? null : processCpu(this.pid)) ?? NO_CPU);
   }
 
   /** Milliseconds from the start of the process until it took requests. */
@@ -101,6 +111,7 @@ export class DaemonProcess {
   /** SIGKILL, at the end. */
   async kill(): Promise<void> {
     this.#isExpectedToEnd = true;
+    this.#keepCpu();
     this.#child?.kill("SIGKILL");
     await this.#exited;
   }
@@ -108,6 +119,7 @@ export class DaemonProcess {
   /** SIGTERM: it finishes what is in flight; killed when it takes longer than that may. */
   async stop(): Promise<void> {
     this.#isExpectedToEnd = true;
+    this.#keepCpu();
     this.#child?.kill("SIGTERM");
     const isGone = await Promise.race([
       this.#exited.then(() => true),
@@ -120,6 +132,14 @@ export class DaemonProcess {
   killNow(): void {
     this.#isExpectedToEnd = true;
     this.#child?.kill("SIGKILL");
+  }
+
+  /** Once for each process, however often it is told to end. */
+  #keepCpu(): void {
+    const pid = this.pid;
+    if (pid === 0 || pid === this.#keptPid) return;
+    this.#cpuBefore = this.cpu;
+    this.#keptPid = pid;
   }
 
   lastWords(): string {

@@ -1,7 +1,7 @@
 import { type Calibration, driftOf, meanOf } from "./calibration.ts";
 import { type Target, targetOf } from "./load.ts";
 import { monoMs } from "./mono.ts";
-import { directoryBytes, type HostCpu, type ProcessCpu, processMemory } from "./proc.ts";
+import { directoryBytes, type HostCpu, processMemory } from "./proc.ts";
 import type { Watch } from "./recorder.ts";
 import type { CalibrationFigures, CpuFigures, LedgerFigures, Ratios, RunFigures, RunPlan } from "./result.ts";
 import type { Drained, LoadOptions, Mark, Rig, RunningLoad } from "./rig.ts";
@@ -17,6 +17,8 @@ export interface MeasureOptions {
   readonly drainMaxMs: number;
   /** What cannot be sent in its time is left out, instead of being sent late. */
   readonly isCutOff?: boolean;
+  /** Deliveries that are made beside the load's: its CPU is shared with them. */
+  readonly deliveriesBeside?: number;
   /** Webhooks that it goes to; left out: all of the plan's, in turn. */
   readonly target?: Target;
   /** Of which webhooks latency and rates are told; left out: of all. */
@@ -55,6 +57,7 @@ export function startMeasurement(rig: Rig, options: MeasureOptions): Measurement
     const busy = await rig.threads.flush();
     const end = rig.mark();
     const accepted = rig.recorder.accepted - (begunAt?.accepted ?? 0);
+    const worked = accepted + (options.deliveriesBeside ?? 0);
     const window = watch.figures(monoMs());
     watch.end();
     return {
@@ -64,7 +67,7 @@ export function startMeasurement(rig: Rig, options: MeasureOptions): Measurement
       ledger: await ledgerOf(rig),
       drainSeconds: drained.seconds,
       isDrained: drained.isComplete,
-      cpu: cpuOf(begunAt?.mark ?? end, end, accepted),
+      cpu: cpuOf(begunAt?.mark ?? end, end, worked),
       memory: {
         peakBytes: rig.sampler.peakBytes,
         endBytes: processMemory(rig.daemon.pid)?.rssBytes ?? 0,
@@ -139,10 +142,7 @@ export async function ledgerOf(rig: Rig): Promise<LedgerFigures> {
 
 function cpuOf(begun: Mark, end: Mark, events: number): CpuFigures {
   const micros = (from: number, to: number) => ((to - from) * 1e6) / Math.max(1, events);
-  const [before, after]: [ProcessCpu, ProcessCpu] = [
-    begun.cpu ?? { seconds: 0, threads: {} },
-    end.cpu ?? { seconds: 0, threads: {} },
-  ];
+  const [before, after] = [begun.cpu, end.cpu];
   const threads = Object.entries(after.threads)
     .map(([name, seconds]) => [name, micros(before.threads[name] ?? 0, seconds)] as const)
     .filter(([, used]) => used >= 0.5)

@@ -28,6 +28,15 @@ export function processCpu(pid: number): ProcessCpu | null {
   }
 }
 
+export const NO_CPU: ProcessCpu = { seconds: 0, threads: {} };
+
+/** Of two processes together. */
+export function sumOfCpu(one: ProcessCpu, other: ProcessCpu): ProcessCpu {
+  const threads = { ...one.threads };
+  for (const [name, seconds] of Object.entries(other.threads)) threads[name] = (threads[name] ?? 0) + seconds;
+  return { seconds: one.seconds + other.seconds, threads };
+}
+
 /** What all cores did so far, seconds. Stolen: what the machine wanted, and its host gave to others. */
 export interface HostCpu {
   readonly seconds: number;

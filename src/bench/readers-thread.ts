@@ -13,6 +13,8 @@ export interface ReadersData {
 export interface ReadersTold {
   readonly pages: number;
   readonly streamBytes: number;
+  /** Streams on which an attempt has come. */
+  readonly streamsServed: number;
   readonly failed: number;
 }
 
@@ -28,10 +30,10 @@ const PAUSE_MS = 100;
 const { origin, key, lists, streams } = workerData as ReadersData;
 const agent = new Agent({ connections: lists + streams, pipelining: 1, bodyTimeout: 0, headersTimeout: 0 });
 const headers = { authorization: `Bearer ${key}` };
-let [pages, streamBytes, failed] = [0, 0, 0];
+let [pages, streamBytes, streamsServed, failed] = [0, 0, 0, 0];
 
 parentPort?.on("message", () =>
-  parentPort?.postMessage({ pages, streamBytes, failed } satisfies ReadersTold),
+  parentPort?.postMessage({ pages, streamBytes, streamsServed, failed } satisfies ReadersTold),
 );
 for (let client = 0; client < lists; client += 1) void readLists(client);
 for (let client = 0; client < streams; client += 1) void readStream();
@@ -50,5 +52,11 @@ async function readLists(client: number): Promise<void> {
 async function readStream(): Promise<void> {
   const { statusCode, body } = await agent.request({ origin, path: "/v1/stream", method: "GET", headers });
   if (statusCode !== 200) failed += 1;
-  for await (const chunk of body) streamBytes += (chunk as Buffer).length;
+  let isServed = false;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    streamBytes += chunk.length;
+    if (isServed || !chunk.includes("event: attempt")) continue;
+    isServed = true;
+    streamsServed += 1;
+  }
 }

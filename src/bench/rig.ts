@@ -4,7 +4,7 @@ import { DaemonProcess, type HostProgram } from "./daemon-process.ts";
 import { Ledger, type Tally } from "./ledger.ts";
 import { type Load, type Owners, type Target, targetOf } from "./load.ts";
 import { monoMs } from "./mono.ts";
-import { type HostCpu, hostCpu, type ProcessCpu, processCpu } from "./proc.ts";
+import { type HostCpu, hostCpu, type ProcessCpu } from "./proc.ts";
 import { Recorder, type Watch } from "./recorder.ts";
 import { inTurn, type Registrations, register } from "./registration.ts";
 import { type DaemonSample, type Metrics, Sampler, scrape } from "./sampler.ts";
@@ -57,7 +57,7 @@ export interface RunningLoad {
 
 export interface Mark {
   readonly atMono: number;
-  readonly cpu: ProcessCpu | null;
+  readonly cpu: ProcessCpu;
   readonly host: HostCpu;
 }
 
@@ -264,7 +264,7 @@ export class Rig {
   }
 
   mark(): Mark {
-    return { atMono: monoMs(), cpu: processCpu(this.daemon.pid), host: hostCpu() };
+    return { atMono: monoMs(), cpu: this.daemon.cpu, host: hostCpu() };
   }
 
   /** Waits. Ends early, by throwing, when the run is stopped or the daemon has died. */
@@ -285,7 +285,12 @@ export class Rig {
     this.workspace.remove();
   }
 
-  /** Accepted and not yet taken by a receiver, as far as the threads have told. */
+  /** Accepted and not yet taken by a receiver, by the ledger: of all that was ever published. */
+  get openCount(): number {
+    return this.ledger.openCount(0, this.nextSeq, () => false);
+  }
+
+  /** Of the loads, what is accepted and not yet taken by a receiver, as far as the threads have told. */
   get undelivered(): number {
     return Math.max(0, this.recorder.accepted - this.recorder.delivered);
   }

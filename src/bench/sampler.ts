@@ -1,7 +1,7 @@
 import { request } from "undici";
 import type { DaemonProcess } from "./daemon-process.ts";
 import { monoMs } from "./mono.ts";
-import { directoryBytes, type ProcessCpu, processCpu, processMemory } from "./proc.ts";
+import { directoryBytes, type ProcessCpu, processMemory } from "./proc.ts";
 
 const EVERY_MS = 1_000;
 const SCRAPE_MAX_MS = 5_000;
@@ -9,7 +9,7 @@ const SCRAPE_MAX_MS = 5_000;
 /** The daemon as seen from outside, once a second. */
 export interface DaemonSample {
   readonly atMono: number;
-  readonly cpu: ProcessCpu | null;
+  readonly cpu: ProcessCpu;
   readonly rssBytes: number;
   readonly diskBytes: number;
   /** Open deliveries; null: `/metrics` did not answer. */
@@ -52,7 +52,7 @@ export class Sampler {
     this.#peakBytes = Math.max(this.#peakBytes, memory?.peakBytes ?? 0);
     const sample = {
       atMono: monoMs(),
-      cpu: processCpu(this.#daemon.pid),
+      cpu: this.#daemon.cpu,
       rssBytes: memory?.rssBytes ?? 0,
       diskBytes: directoryBytes(this.#dataDir),
       backlog: metrics?.get("hookd_queue_depth") ?? null,

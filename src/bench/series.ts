@@ -47,6 +47,6 @@ function lastBefore(samples: readonly DaemonSample[], mono: number): number {
 }
 
 function coresBetween(before: DaemonSample | undefined, now: DaemonSample | undefined): number {
-  if (!before?.cpu || !now?.cpu) return 0;
+  if (before === undefined || now === undefined) return 0;
   return Math.max(0, ((now.cpu.seconds - before.cpu.seconds) * 1_000) / (now.atMono - before.atMono));
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { driftOf } from "../../src/bench/calibration.ts";
-import { hostCpu, parseStat } from "../../src/bench/proc.ts";
+import { hostCpu, parseStat, sumOfCpu } from "../../src/bench/proc.ts";
 import { faultsOf } from "../../src/bench/result.ts";
 import { parseMetrics } from "../../src/bench/sampler.ts";
 import { SCENARIOS } from "../../src/bench/scenarios.ts";
@@ -85,4 +85,13 @@ describe("what the system tells", () => {
 it("what the host gave to others is read from its place behind the interrupts", () => {
   const stat = "cpu  100 0 50 800 10 5 15 20 7 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
   expect(hostCpu(stat)).toEqual({ seconds: 10, stolenSeconds: 0.2 });
+});
+
+it("adds up the CPU of a daemon that was killed and of the one after it, thread by thread", () => {
+  const killed = { seconds: 5, threads: { director: 2, MainThread: 3 } };
+  const next = { seconds: 2, threads: { director: 1.5, checkpoint: 0.5 } };
+  expect(sumOfCpu(killed, next)).toEqual({
+    seconds: 7,
+    threads: { director: 3.5, MainThread: 3, checkpoint: 0.5 },
+  });
 });

@@ -49,6 +49,7 @@ async function play(
     plan: { ...plan, warmUpMs: 0, durationMs: EXPANDED_MAX_MS },
     title: "others, during the broadcast",
     isCutOff: true,
+    deliveriesBeside: everyone,
   });
   const begunMono = monoMs();
   const seq = await publish(rig, everyone);

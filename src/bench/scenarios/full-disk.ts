@@ -57,7 +57,8 @@ async function play(stage: Stage, rig: Rig, plan: RunPlan, disk: SmallDisk): Pro
   });
   const { running } = measurement;
   await rig.pauseUntil(running.load.startMono + calmMs);
-  const waiting = rig.undelivered;
+  await rig.threads.flush();
+  const waiting = rig.openCount;
   disk.fill(Math.max(0, freeBytes(disk) - LEFT_BYTES));
   rig.phase = "the disk is full";
   const refused = await until(rig, REFUSED_MAX_MS, ({ status }) => status !== 202);
@@ -65,7 +66,7 @@ async function play(stage: Stage, rig: Rig, plan: RunPlan, disk: SmallDisk): Pro
   await rig.pause(fullMs);
   await rig.threads.flush();
   const sneaked = rig.recorder.accepted - acceptedAtFull;
-  const left = rig.undelivered;
+  const left = rig.openCount;
   const low = freeBytes(disk);
   disk.empty();
   rig.phase = "there is room again";
