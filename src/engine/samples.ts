@@ -10,6 +10,13 @@ import { targetOf } from "./target.ts";
 
 /** Samples in flight at once; each ends by its deadline. */
 const SAMPLES_MAX = 100;
+/** Of them, one user's: whoever has receivers that hang leaves room for the others. */
+const USER_SAMPLES_MAX = 10;
+
+interface Waiting {
+  readonly userId: string;
+  readonly tell: (attempt: Attempt) => void;
+}
 
 /**
  * Sample attempts that a user asks for: sent at once, outside of lanes and log. They are told from deliveries by a
@@ -19,7 +26,7 @@ export class Samples {
   readonly #senders: readonly Sender[];
   readonly #flights: Flights;
   readonly #clock: Clock;
-  readonly #waiting = new Map<number, (attempt: Attempt) => void>();
+  readonly #waiting = new Map<number, Waiting>();
   #lastId = 0;
 
   constructor(senders: readonly Sender[], flights: Flights, clock: Clock) {
@@ -29,9 +36,10 @@ export class Samples {
   }
 
   send(webhook: Webhook, config: Config, salt: IdSalt): Promise<Attempt> {
-    if (this.#waiting.size >= SAMPLES_MAX) {
-      throw new Problem("overloaded", `${SAMPLES_MAX} tests are under way: try again in a moment`);
-    }
+    const { userId } = webhook;
+    const ofUser = [...this.#waiting.values()].filter((waiting) => waiting.userId === userId).length;
+    refuseFrom(this.#waiting.size, SAMPLES_MAX, "");
+    refuseFrom(ofUser, USER_SAMPLES_MAX, ` of ${userId}`);
     this.#lastId -= 1;
     const id = this.#lastId;
     const sender = this.#senders[this.#senderOf(id)];
@@ -41,10 +49,11 @@ export class Samples {
     const eventId = webhook.eventId.includes("*") ? "hookd.test" : webhook.eventId;
     const payload = { test: true, event_id: eventId, sent_at: new Date(now).toISOString() };
     return new Promise((resolve) => {
-      this.#waiting.set(id, (attempt) => {
+      const tell = (attempt: Attempt) => {
         sender?.dropTarget(target.webhookId);
         resolve(attempt);
-      });
+      };
+      this.#waiting.set(id, { userId, tell });
       sender?.putTarget(target);
       sender?.send([
         {
@@ -88,10 +97,15 @@ export class Samples {
 
   /** False: it is no sample's. */
   #end(id: number, attempt: Attempt): boolean {
-    const resolve = this.#waiting.get(id);
-    if (!resolve) return false;
+    const waiting = this.#waiting.get(id);
+    if (!waiting) return false;
     this.#waiting.delete(id);
-    resolve(attempt);
+    waiting.tell(attempt);
     return true;
   }
+}
+
+function refuseFrom(underWay: number, most: number, whose: string): void {
+  if (underWay < most) return;
+  throw new Problem("overloaded", `${most} tests${whose} are under way: try again in a moment`);
 }

@@ -221,13 +221,19 @@ test("samples end when their sender dies, and when hookd stops", async () => {
   expect(await other).toMatchObject({ verdict: "lost" });
 });
 
-test("no more than a hundred samples are under way", async () => {
+test("no more than a hundred samples are under way, and ten of one user", async () => {
   const world = await setup();
-  const webhook = await world.webhook();
   world.receivers.otherwise = HANGS;
-  const samples = Array.from({ length: 100 }, () => world.director.testWebhook(webhook.id));
-  await world.time.settle();
-  await expect(world.call(world.director.testWebhook(webhook.id))).rejects.toMatchObject({
+  const samples: Promise<unknown>[] = [];
+  for (let user = 0; user < 10; user += 1) {
+    const webhook = await world.webhook({ userId: `u${user}` });
+    for (let n = 0; n < 10; n += 1) samples.push(world.director.testWebhook(webhook.id));
+    await world.time.settle();
+    const another = world.call(world.director.testWebhook(webhook.id));
+    await expect(another).rejects.toMatchObject({ code: "overloaded" });
+  }
+  const late = await world.webhook({ userId: "late" });
+  await expect(world.call(world.director.testWebhook(late.id))).rejects.toMatchObject({
     code: "overloaded",
   });
   expect(new Set(world.receivers.attempts.map(({ order }) => order.eventUid)).size).toBe(100);
