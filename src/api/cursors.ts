@@ -1,4 +1,4 @@
-import { createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
+import { createHmac, createSecretKey, hkdfSync, timingSafeEqual } from "node:crypto";
 import type { IdSalt } from "../domain/ids.ts";
 import { Problem } from "../domain/problem.ts";
 
@@ -22,7 +22,8 @@ export function createCursors(salt: IdSalt): Cursors {
   const material = Buffer.alloc(8);
   material.writeUInt32LE(salt.a >>> 0, 0);
   material.writeUInt32LE(salt.b >>> 0, 4);
-  const key = Buffer.from(hkdfSync("sha256", material, "", "hookd cursors", 32));
+  // As an object: from bytes each MAC would make one anew, which takes 13 us of its 15.
+  const key = createSecretKey(Buffer.from(hkdfSync("sha256", material, "", "hookd cursors", 32)));
 
   function macOf(list: string, filter: string, position: Buffer): Buffer {
     const mac = createHmac("sha256", key).update(`${list}\0${filter}\0`).update(position).digest();
