@@ -86,6 +86,7 @@ export class Intake {
     entry.event.targets.forEach((target, index) => {
       const lane = entry.lanes[index];
       if (!lane || target.reason !== null) return;
+      if (target.token === 0) lane.arriving -= 1;
       if (!isAccepted && target.token !== 0) this.#deps.schedule.giveBack(lane, false, now, nowMono);
       if (isAccepted && target.token === 0) {
         this.#deps.schedule.enqueue(lane, { pending: 1, retrying: 0, dueAt: now }, now, nowMono);
@@ -107,6 +108,7 @@ export class Intake {
     this.#waiting.set(lane, waiting + 1);
     this.#waitingOfUser.set(base.userId, (this.#waitingOfUser.get(base.userId) ?? 0) + 1);
     this.#waitingInAll += 1;
+    lane.arriving += 1;
     return base;
   }
 

@@ -34,6 +34,8 @@ export interface Lane {
   /** A time no later than the first of each is due; NEVER when there is none. */
   pendingDueAt: number;
   retryingDueAt: number;
+  /** Deliveries of commits on their way that will wait: the next commit's must not overtake them in a fifo lane. */
+  arriving: number;
   inFlight: number;
   retriesInFlight: number;
   /** When the receiver last answered in any way, or the first of those in flight began; monotonic. */
@@ -70,6 +72,7 @@ export function createLane(webhook: Webhook, nowMono: number): Lane {
     retrying: 0,
     pendingDueAt: NEVER,
     retryingDueAt: NEVER,
+    arriving: 0,
     inFlight: 0,
     retriesInFlight: 0,
     heardMono: nowMono,
@@ -159,6 +162,7 @@ export function isForgettable(lane: Lane, now: number, nowMono: number): boolean
   return (
     lane.pending === 0 &&
     lane.retrying === 0 &&
+    lane.arriving === 0 &&
     lane.inFlight === 0 &&
     !lane.isQueued &&
     !lane.breaker.isOpen &&

@@ -4,7 +4,7 @@ import type { WebhookId } from "../domain/ids.ts";
 import { rampReset } from "../domain/ramp.ts";
 import { createBucket, takeTokens } from "../domain/rate-limit.ts";
 import type { Webhook } from "../domain/webhook.ts";
-import { Heap } from "../lib/heap.ts";
+import { KeyedHeap } from "../lib/keyed-heap.ts";
 import type { LaneChange, LeaseGrant, RecoveredLane } from "../store/port.ts";
 import {
   concurrencyOf,
@@ -75,7 +75,8 @@ export class Schedule {
   #changesCounted = 0;
   #limits!: ScheduleLimits;
   readonly #ready = new FairQueue<Lane>(QUANTUM_MAX);
-  readonly #wakes = new Heap<Lane>();
+  /** Each lane once: one that is woken again and again before a far retry must not leave an entry for it each time. */
+  readonly #wakes = new KeyedHeap<Lane>();
   readonly #userBacklog = new Map<string, number>();
   /** Lanes that could send, but for the share of the slots that retries, unproven lanes, or users with many, may have. */
   readonly #heldRetries = new Set<Lane>();
@@ -105,6 +106,11 @@ export class Schedule {
   /** When the next lane wakes up; NEVER when none waits for a time. */
   get nextWakeAt(): number {
     return this.#wakes.firstKey;
+  }
+
+  /** Lanes that a wake-up is set for. */
+  get wakeCount(): number {
+    return this.#wakes.size;
   }
 
   get readyCount(): number {
@@ -177,7 +183,7 @@ export class Schedule {
       lane.pending > 0 ||
       lane.isQueued ||
       firstDueAt(lane) <= now ||
-      (lane.webhook.ordering === "fifo" && lane.retrying > 0) ||
+      (lane.webhook.ordering === "fifo" && (lane.retrying > 0 || lane.arriving > 0)) ||
       lane.inFlight >= concurrencyOf(lane, this.#limits.concurrencyMax, nowMono) ||
       this.inFlight >= this.#limits.inFlightMax ||
       (this.#ready.size > 0 && this.inFlight >= this.#handOffMax) ||
@@ -334,6 +340,7 @@ export class Schedule {
   forgetIfIdle(lane: Lane, unusedSinceMono: number, now: number, nowMono: number): boolean {
     if (lane.lastUsedMono >= unusedSinceMono || !isForgettable(lane, now, nowMono)) return false;
     this.figures.drop(lane);
+    this.#wakes.delete(lane);
     return this.lanes.delete(lane.webhookId);
   }
 
@@ -456,7 +463,7 @@ export class Schedule {
   #wakeAt(lane: Lane, at: number): void {
     if (at >= lane.wakeAt) return;
     lane.wakeAt = at;
-    this.#wakes.push(at, lane);
+    this.#wakes.set(lane, at);
   }
 
   #count(lane: Lane, pending: number, retrying: number): void {

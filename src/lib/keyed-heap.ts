@@ -1,6 +1,6 @@
 /**
  * A binary min-heap in which a thing is once, with a number that may be changed, and from which it can be taken from any
- * place: each in logarithmic time. `heap.ts` is the plain one, for things that only ever come out at the top.
+ * place: each in logarithmic time. Equal numbers come out in any order.
  */
 export class KeyedHeap<T> {
   readonly #items: T[] = [];

@@ -123,3 +123,32 @@ test("a fresh delivery does not wait for those that stand in the queue while hal
 test("a fresh delivery stands in the queue behind the others once half of the slots are taken", async () => {
   expect(await publishDuringLeases(300, 100)).toBe(300);
 });
+
+test("in a fifo lane no delivery overtakes one whose commit is still on its way", async () => {
+  const world = await setup();
+  const fifo = await world.webhook({ ordering: "fifo", rateLimit: { perSecond: 10, burst: 1 } });
+  const other = await world.webhook();
+  const first = await world.publishOne(fifo);
+  await world.advance(50);
+  const release = world.tap.hold();
+  const publish = (webhooks: readonly (typeof fifo)[]) =>
+    world.director.publishMany(webhooks.map((webhook) => world.requestFor(webhook)));
+  // It waits, as the rate has no token for it...
+  const waiting = publish([fifo]);
+  await world.time.settle();
+  // ...and has one again when the next commit is made beside its own.
+  await world.advance(200);
+  const beside = publish([fifo, ...Array.from({ length: 80 }, () => other)]);
+  await world.advance(20);
+  expect(world.tap.commits.filter(({ appends }) => appends.length > 0)).toHaveLength(3);
+  release();
+  const [second, third] = (await world.call(Promise.all([waiting, beside]))).map(([outcome]) => {
+    if (!outcome || outcome instanceof Error) throw outcome ?? new Error("no outcome");
+    return outcome.deliveries[0]!.id;
+  });
+  await world.advance(2_000);
+  const order = world.receivers.attempts
+    .filter(({ order: { webhookId } }) => webhookId === fifo.id)
+    .map(({ order: { deliveryId } }) => deliveryId);
+  expect(order).toEqual([first, second, third]);
+});

@@ -8,6 +8,9 @@ import { Died } from "./world.ts";
 
 /** Events in one hand-over. */
 const BURST_MAX = 32;
+/** One in so many may be larger: only so many events are committed beside a commit that is on its way. */
+const LARGE_ONE_IN = 8;
+const LARGE_BURST_MAX = 128;
 
 export const publishAction: Action = { name: "publish", run: (sim) => sim.world.wait(publish(sim)) };
 
@@ -21,9 +24,10 @@ export const publishActions: readonly (readonly [weight: number, choice: Action]
 /** Some events, to one webhook or a few. */
 export async function publish(sim: Simulation): Promise<void> {
   const webhooks = Array.from({ length: 1 + sim.dice.below(3) }, () => sim.dice.pick(sim.webhooks));
+  const burstMax = sim.dice.chance(1 / LARGE_ONE_IN) ? LARGE_BURST_MAX : BURST_MAX;
   await handOver(
     sim,
-    Array.from({ length: 1 + sim.dice.below(BURST_MAX) }, () => {
+    Array.from({ length: 1 + sim.dice.below(burstMax) }, () => {
       const webhook = sim.dice.pick(webhooks);
       // SQLite is read by uid: there every event has one.
       const hasUid = sim.world.disk.direct === null || sim.dice.chance(0.5);

@@ -1,5 +1,5 @@
 import type { Clock } from "../../src/lib/clock.ts";
-import { Heap } from "../../src/lib/heap.ts";
+import { KeyedHeap } from "../../src/lib/keyed-heap.ts";
 import type { Timers } from "../../src/lib/timers.ts";
 
 interface Timer {
@@ -25,7 +25,7 @@ const START_AT = Date.UTC(2026, 10, 22, 8, 30);
 export class FakeTime implements Clock, Timers {
   #mono = 1_000;
   #wallAhead = START_AT - 1_000;
-  #timers = new Heap<Timer>();
+  #timers = new KeyedHeap<Timer>();
   #soon: (() => void)[] = [];
   #order = 0;
   readonly #quietTurns: number;
@@ -52,7 +52,7 @@ export class FakeTime implements Clock, Timers {
       callback,
       isCancelled: false,
     };
-    this.#timers.push(timer.at, timer);
+    this.#timers.set(timer, timer.at);
     return () => {
       timer.isCancelled = true;
     };
@@ -136,7 +136,7 @@ export class FakeTime implements Clock, Timers {
 
   /** A crash: nothing that was planned happens. */
   forget(): void {
-    this.#timers = new Heap();
+    this.#timers = new KeyedHeap();
     this.#soon = [];
   }
 }
