@@ -143,7 +143,8 @@ export class JobRunner {
     }
     for (const death of deaths) counters.died(death);
     if (step.job.status !== "running") return null;
-    const touched = step.changes.map((change) => change.webhookId);
+    // Those that were given work: a lane whose deliveries a job ends is not waited for.
+    const touched = step.changes.filter(({ pending }) => pending > 0).map(({ webhookId }) => webhookId);
     const endedMono = clock.mono();
     const restMs = Math.max(pauseOf(step.job, madeMax), (endedMono - begunMono) * REST);
     return { ...waiting, touched, heldSinceMono: null, fromMono: endedMono + restMs };

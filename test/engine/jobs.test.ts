@@ -148,6 +148,18 @@ test("the end of a large backlog goes in slices, while some of it is in flight",
   expect(await world.gauge("hookd_queue_depth")).toBe(0);
 });
 
+test("the end of a large backlog does not wait for a lane that its rate holds back", async () => {
+  const world = await setup({ config: NO_JITTER });
+  const webhook = await world.webhook({ rateLimit: { perSecond: 1, burst: 1 } });
+  const ids = await world.publish(webhook, 3_500);
+  await world.call(world.director.deleteWebhook(webhook.id));
+  await world.advance(10 * SECOND);
+  expect(await world.gauge("hookd_queue_depth")).toBe(0);
+  const { success = 0, "dead/disabled": ended = 0 } = await world.tally(ids);
+  expect(success + ended).toBe(3_500);
+  expect(success).toBeLessThan(12);
+});
+
 test("a job whose slice the store refuses goes on when it takes it", async () => {
   const world = await setup();
   const { webhook, ids } = await withDead(world, 50);
