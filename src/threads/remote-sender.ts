@@ -11,6 +11,8 @@ export class RemoteSender implements Sender {
   #port: MessagePort;
   readonly #writer = new ByteWriter(65_536);
   #onStopped: (() => void) | null = null;
+  /** The thread died, and no other one has taken its place. */
+  #isClosed = false;
   onOutcomes: (outcomes: readonly Outcome[]) => void = () => {};
 
   constructor(port: MessagePort) {
@@ -22,6 +24,7 @@ export class RemoteSender implements Sender {
   replace(port: MessagePort): void {
     this.#port.close();
     this.#port = port;
+    this.#isClosed = false;
     this.#listen();
   }
 
@@ -44,7 +47,9 @@ export class RemoteSender implements Sender {
     }
   }
 
+  /** At once where the thread is gone: hookd that is stopping puts no other one in its place. */
   stop(): Promise<void> {
+    if (this.#isClosed) return Promise.resolve();
     return new Promise((resolve) => {
       this.#onStopped = resolve;
       this.#post({ kind: "stop" });
@@ -52,11 +57,16 @@ export class RemoteSender implements Sender {
   }
 
   #listen(): void {
-    this.#port.on("message", (message: FromSender) => {
+    const port = this.#port;
+    port.on("message", (message: FromSender) => {
       if (message.kind === "outcomes") this.onOutcomes(decodeOutcomes(message.bytes));
       else this.#stopped();
     });
-    this.#port.on("close", () => this.#stopped());
+    port.on("close", () => {
+      if (port !== this.#port) return;
+      this.#isClosed = true;
+      this.#stopped();
+    });
   }
 
   #stopped(): void {
