@@ -132,12 +132,13 @@ export class Housekeeping {
 
   /**
    * A pending delivery has been due since it was queued. Of retries, only those that are due are looked at (a later one
-   * is looked at when it is leased), and not at every sweep: a thousand parked lanes would keep the store busy.
+   * is looked at when it is leased). Not at every sweep: a thousand parked lanes would keep the store busy.
    */
   #mayHoldOld(lane: Lane, now: number): boolean {
     const { ageMaxMs } = this.#deps.config.delivery;
+    if (lane.sweepAt > now) return false;
     if (lane.pending > 0 && lane.pendingDueAt < now - ageMaxMs) return true;
-    return lane.retrying > 0 && lane.retryingDueAt <= now && lane.sweepAt <= now;
+    return lane.retrying > 0 && lane.retryingDueAt <= now;
   }
 
   async #expire(lane: Lane): Promise<void> {
@@ -150,7 +151,10 @@ export class Housekeeping {
     await this.#breathe();
     const died = change?.died ?? 0;
     counters.died({ webhookId: lane.webhookId, reason: "expired", count: died, delivery: null });
-    if (died === 0) lane.sweepAt = now + config.delivery.ageMaxMs * SWEEP_AGE_SHARE;
+    if (died > 0) return;
+    lane.sweepAt = now + config.delivery.ageMaxMs * SWEEP_AGE_SHARE;
+    // What is left was queued later: the time at which the ended ones were due says nothing any more.
+    if (lane.pending > 0) lane.pendingDueAt = Math.max(lane.pendingDueAt, queuedBefore);
   }
 
   /** Lets a commit go first. */

@@ -4,6 +4,7 @@ import { HANGS } from "../support/scripted-sender.ts";
 
 const SECOND = 1_000;
 const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
 const NO_JITTER = { "retry.jitter": 0, "retry.schedule": ["10s", "20s"] };
 
 test("a webhook that is switched off ends what is open and what comes; on again with a replay, all is delivered", async () => {
@@ -145,6 +146,25 @@ test("a success in between starts that clock anew, also over a crash", async () 
   await world.advance(MINUTE);
   const [after] = await world.call(world.director.getWebhooks([webhook.id]));
   expect(after).toMatchObject({ isActive: true });
+});
+
+test("a paused lane is not swept for what has ended, and its oldest delivery is one that waits", async () => {
+  const world = await setup({ config: { ...NO_JITTER, "delivery.age_max": "10h" } });
+  const webhook = await world.webhook();
+  await world.call(world.director.updateWebhook(webhook.id, { isPaused: true }));
+  const old = await world.publish(webhook, 3);
+  await world.advance(9 * HOUR);
+  const young = await world.publish(webhook, 3);
+  await world.advance(HOUR + MINUTE);
+  expect(await world.tally([...old, ...young])).toEqual({ "dead/expired": 3, pending: 3 });
+  const sweeps = () => world.tap.calls.filter((call) => call === "expire").length;
+  const before = sweeps();
+  await world.advance(3 * MINUTE);
+  expect(sweeps() - before).toBeLessThanOrEqual(1);
+  const { oldestDueAt } = await world.live(webhook.id);
+  expect(oldestDueAt).toBeGreaterThan(world.clock.now() - 10 * HOUR - 5 * MINUTE);
+  await world.advance(9 * HOUR + 5 * MINUTE);
+  expect(await world.tally(young)).toEqual({ "dead/expired": 3 });
 });
 
 test("what is open for longer than age_max expires, also in a lane that is paused or broken", async () => {
