@@ -106,8 +106,8 @@ export class LaneChanges {
 
   async #count(changes: readonly LaneChange[]): Promise<void> {
     if (changes.length === 0) return;
-    const { clock, schedule, onChanged } = this.#deps;
-    const webhooks = await this.#load(changes.map((change) => change.webhookId));
+    const { clock, schedule, webhooks: cache, onChanged } = this.#deps;
+    const webhooks = cache.newest(await this.#load(changes.map((change) => change.webhookId)));
     for (const change of changes) {
       const webhook = webhooks.get(change.webhookId);
       if (!webhook) continue;

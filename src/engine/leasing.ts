@@ -39,8 +39,8 @@ export class Leasing {
     this.#deps = deps;
   }
 
-  /** What was leased goes to the dispatcher; what must end without an attempt is put into `ended`. */
-  async lease(ended: EndedFlight[]): Promise<void> {
+  /** What was leased goes to the dispatcher; what must end without an attempt is told to `onEnded`, at once. */
+  async lease(onEnded: (ended: EndedFlight) => void): Promise<void> {
     const { schedule, clock } = this.#deps;
     schedule.wake(clock.now(), clock.mono());
     const begunMono = clock.mono();
@@ -55,7 +55,7 @@ export class Leasing {
         schedule.granted(plan, grant, now, clock.mono());
         for (const leased of grant.leased) {
           const end = this.#begin(plan, leased);
-          if (end) ended.push(end);
+          if (end) onEnded(end);
         }
       });
     }

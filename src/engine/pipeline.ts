@@ -260,7 +260,7 @@ export class Pipeline {
   async #cycle(): Promise<void> {
     try {
       if (this.#commitWaitMs <= 0) await this.#commitArrived();
-      if (!this.refusal) await this.#leasing.lease(this.#ended);
+      if (!this.refusal) await this.#leasing.lease((ended) => this.#ended.push(ended));
     } catch (error) {
       this.#refuse(error);
     }
@@ -311,7 +311,7 @@ export class Pipeline {
     try {
       // An empty commit writes nothing: whether the store takes writes again, only a write tells.
       if (this.refusal) await store.putSetting("probe", String(clock.now()));
-      const targets = await webhooks.load(targetsOf(groups));
+      const targets = webhooks.newest(await webhooks.load(targetsOf(groups)));
       const prepared = this.#prepare(groups, targets, outcomes, ended);
       this.#pace.begin(prepared.accepted.length + prepared.settled.length, prepared.begunMono);
       const committing = this.#commit(groups, prepared);

@@ -27,8 +27,9 @@ export class WebhookCache {
   }
 
   /**
-   * Those webhooks, read together where they are missing. Use what is returned: more than the cache holds may be asked
-   * for, and a webhook that was missed would be a delivery that vanished. What the store does not have is left out.
+   * Those webhooks, read together where they are missing. Use what is returned, through `newest`: more than the cache holds
+   * may be asked for, and a webhook that was missed would be a delivery that vanished. What the store does not have is
+   * left out.
    */
   async load(ids: Iterable<WebhookId>): Promise<ReadonlyMap<WebhookId, Webhook>> {
     const found = new Map<WebhookId, Webhook>();
@@ -44,11 +45,19 @@ export class WebhookCache {
       this.put(webhook);
       found.set(webhook.id, webhook);
     }
-    // Some may have been changed while the others were read.
+    return found;
+  }
+
+  /**
+   * What `load` gave, as it is now: one may have been changed while the others were read, and up to the moment in which
+   * the caller goes on. Call it right before their lanes are made, which would keep to an older version.
+   */
+  newest(found: ReadonlyMap<WebhookId, Webhook>): ReadonlyMap<WebhookId, Webhook> {
+    const newest = new Map(found);
     for (const [id, webhook] of found) {
       const known = this.#cache.get(id);
-      if (known && known.version > webhook.version) found.set(id, known);
+      if (known && known.version > webhook.version) newest.set(id, known);
     }
-    return found;
+    return newest;
   }
 }
