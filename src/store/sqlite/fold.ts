@@ -64,14 +64,19 @@ export class Fold {
   prunedBelow = 0;
   /** Every delivery with an id up to this one is in the log. */
   foldedUpTo = 0;
-  /** Told the webhooks whose log rows changed, after the slice's commit. */
-  readonly #onFolded: (webhookId: WebhookId) => void;
+  /** Told the open rows of a lane that are in the log's queues from now on, and in memory no more. */
+  readonly #onQueued: (webhookId: WebhookId, rows: readonly HotRow[]) => void;
 
-  constructor(db: Db, hot: Hot, uids: UidMemory, onFolded: (webhookId: WebhookId) => void) {
+  constructor(
+    db: Db,
+    hot: Hot,
+    uids: UidMemory,
+    onQueued: (webhookId: WebhookId, rows: readonly HotRow[]) => void,
+  ) {
     this.#db = db;
     this.#hot = hot;
     this.#uids = uids;
-    this.#onFolded = onFolded;
+    this.#onQueued = onQueued;
     this.#writeLog = db.prepare("insert or replace into log values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     // Each bound value costs as much as a column: nearly all rows are successes of a first attempt.
     this.#writeFirstSuccess = db.prepare(
@@ -187,8 +192,7 @@ export class Fold {
     let settled = 0;
     for (; settled < limit && lane < work.lanes.length; lane += 1) {
       const { webhookId, rows } = work.lanes[lane] as FoldingLane;
-      this.#hot.settleFolded(webhookId, rows);
-      this.#onFolded(webhookId);
+      this.#onQueued(webhookId, this.#hot.settleFolded(webhookId, rows));
       settled += rows.length;
     }
     work.at = { lane, row: 0 };

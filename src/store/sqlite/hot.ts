@@ -196,16 +196,23 @@ export class Hot {
     if (this.#folding) this.#folding.fresh.length = 0;
   }
 
-  /** The fold has written these rows of a lane: those that nothing holds here leave, and are found in the log from now on. */
-  settleFolded(webhookId: WebhookId, rows: readonly HotRow[]): void {
+  /**
+   * The fold has written these rows of a lane: those that nothing holds here leave, and are found in the log from now on.
+   * Gives the open ones among them: the log's queues have them again, perhaps behind where their reader is.
+   */
+  settleFolded(webhookId: WebhookId, rows: readonly HotRow[]): readonly HotRow[] {
+    const open: HotRow[] = [];
     for (const row of rows) {
       if (row.dirtyIn === this.#nextFold) continue;
-      if (row.token === 0) this.rows.delete(row.id);
-      else row.dirtyIn = FOLDED;
+      if (row.token === 0) {
+        this.rows.delete(row.id);
+        if (row.status === PENDING || row.status === RETRYING) open.push(row);
+      } else row.dirtyIn = FOLDED;
     }
     // A parked lane is not read for long: its queue must not hold the rows of its whole backlog.
     for (const queue of this.#waiting.get(webhookId) ?? []) queue.keep((row) => this.#isWaiting(row));
     this.#dropEmpty(webhookId);
+    return open;
   }
 
   /** All rows that the fold took are settled. */

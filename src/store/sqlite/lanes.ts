@@ -16,7 +16,7 @@ interface LaneRow {
   readonly duration: number | null;
 }
 
-/** Where reading a lane's queue goes on: everything before is leased, or has changed since the fold wrote it. */
+/** Where reading a lane's queue goes on: everything up to here is leased, or has changed since the fold wrote it. */
 interface Position {
   readonly dueAt: number;
   readonly id: number;
@@ -25,8 +25,8 @@ interface Position {
 /**
  * Leasing. The due deliveries of a lane are the log's (by the index on webhook, status, due_at) and the hot ones that
  * wait in memory, merged by due time. A lease is in memory alone: this process owns the file, and after a crash all
- * leases are free at once. A position per lane and queue keeps a drain from reading again what it leased before; the
- * fold takes what ended out of the index and resets it.
+ * leases are free at once. A position per lane and queue keeps a drain from reading again what it leased before; what
+ * comes into the log's queue behind it, or is free again there, takes it back to itself.
  */
 export class Lanes {
   readonly #hot: Hot;
@@ -46,22 +46,20 @@ export class Lanes {
     );
   }
 
-  /** What was leased or changed is in the log's index no more, or again: read the lane from its beginning. */
-  rewind(webhookId: WebhookId): void {
-    this.#positions.delete(`${webhookId}/${PENDING}`);
-    this.#positions.delete(`${webhookId}/${RETRYING}`);
+  /** An open delivery that is not hot has come into the log's queue, or is free in it again: reading must not have passed it. */
+  queued(webhookId: WebhookId, row: { status: number; dueAt: number | null; id: DeliveryId }): void {
+    const key = keyOf(webhookId, row.status);
+    const position = this.#positions.get(key);
+    const dueAt = row.dueAt ?? BEGINNING.dueAt;
+    if (position === undefined || position.dueAt < dueAt) return;
+    if (position.dueAt > dueAt || position.id >= row.id) this.#positions.set(key, { dueAt, id: row.id - 1 });
   }
 
   lease(want: LeaseWant): LeaseGrant {
     const status = want.status === "retrying" ? RETRYING : PENDING;
-    const stored = new StoredQueue(
-      this.#queue,
-      this.#hot,
-      want.webhookId,
-      status,
-      this.#positions,
-      want.limit,
-    );
+    const key = keyOf(want.webhookId, status);
+    const from = this.#positions.get(key) ?? BEGINNING;
+    const stored = new StoredQueue(this.#queue, this.#hot, want.webhookId, status, from, want.limit);
     const leased: Leased[] = [];
     for (;;) {
       const row = stored.peek();
@@ -70,7 +68,7 @@ export class Lanes {
       const waitingDue = waiting?.dueAt ?? Number.POSITIVE_INFINITY;
       const dueAt = Math.min(storedDue, waitingDue);
       if (leased.length >= want.limit || dueAt > want.dueBy) {
-        stored.remember();
+        this.#remember(key, stored.passed);
         const nextDueAt = Number.isFinite(dueAt) ? dueAt : null;
         return { webhookId: want.webhookId, status: want.status, leased, nextDueAt };
       }
@@ -97,8 +95,14 @@ export class Lanes {
       this.#hot.wait(row);
     } else {
       this.#hot.rows.delete(id);
-      this.rewind(row.webhookId);
+      this.queued(row.webhookId, row);
     }
+  }
+
+  #remember(key: string, position: Position): void {
+    if (position === BEGINNING) return;
+    if (this.#positions.size >= POSITIONS_MAX) this.#positions.clear();
+    this.#positions.set(key, position);
   }
 
   /** A delivery that is found in the log becomes hot while it is leased. */
@@ -143,8 +147,6 @@ class StoredQueue {
   readonly #hot: Hot;
   readonly #webhookId: WebhookId;
   readonly #status: number;
-  readonly #positions: Map<string, Position>;
-  readonly #key: string;
   #pageRows: number;
   #page: LaneRow[] = [];
   #at = 0;
@@ -157,18 +159,16 @@ class StoredQueue {
     hot: Hot,
     webhookId: WebhookId,
     status: number,
-    positions: Map<string, Position>,
+    from: Position,
     limit: number,
   ) {
     this.#statement = statement;
     this.#hot = hot;
     this.#webhookId = webhookId;
     this.#status = status;
-    this.#positions = positions;
-    this.#key = `${webhookId}/${status}`;
     this.#pageRows = Math.min(PAGE_ROWS_MAX, limit + 1);
-    this.#read = positions.get(this.#key) ?? BEGINNING;
-    this.#passed = this.#read;
+    this.#read = from;
+    this.#passed = from;
   }
 
   peek(): LaneRow | undefined {
@@ -201,11 +201,18 @@ class StoredQueue {
     this.#at += 1;
   }
 
-  remember(): void {
-    if (this.#passed !== BEGINNING) this.#positions.set(this.#key, this.#passed);
+  /** The last row that was gone past, or where it began. */
+  get passed(): Position {
+    return this.#passed;
   }
 }
 
 /** A page is what was asked for, and doubles up to this while only rows are found that memory holds. */
 const PAGE_ROWS_MAX = 256;
 const BEGINNING: Position = { dueAt: -1, id: -1 };
+/** They save reading and nothing else: beyond this all are forgotten. */
+const POSITIONS_MAX = 10_000;
+
+function keyOf(webhookId: WebhookId, status: number): string {
+  return `${webhookId}/${status}`;
+}

@@ -79,7 +79,7 @@ export class LogChanges {
     const candidate = this.find(id);
     if (!candidate || !isOpen(candidate)) return null;
     this.#makeDue.run(now, candidate.webhook, id);
-    this.#lanes.rewind(candidate.webhook);
+    this.#lanes.queued(candidate.webhook, { status: candidate.status, dueAt: now, id });
     return { webhookId: candidate.webhook, pending: 0, retrying: 0, dueAt: now, died: 0 };
   }
 
@@ -123,7 +123,7 @@ export class LogChanges {
       this.#revive.run(now, now, row.webhook, row.id);
       moves.move(row.webhook, slotOf(row.status, row.reason), PENDING);
       changes.add(row.webhook, { pending: 1, dueAt: now });
-      this.#lanes.rewind(row.webhook);
+      this.#lanes.queued(row.webhook, { status: PENDING, dueAt: now, id: row.id });
     }
     this.#tally.write(moves);
     return changes.all();
@@ -137,7 +137,6 @@ export class LogChanges {
       this.#end.run(code, now, row.webhook, row.id);
       moves.move(row.webhook, row.status, slotOf(DEAD, code));
       changes.add(row.webhook, { [row.status === PENDING ? "pending" : "retrying"]: -1, died: 1 });
-      this.#lanes.rewind(row.webhook);
     }
     this.#tally.write(moves);
     return changes.all();

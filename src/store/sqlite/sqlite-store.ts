@@ -154,7 +154,9 @@ class SqliteStore implements Store {
     this.#uids = new UidMemory(new UidTrees(db, this.#options.clock), this.#options.dedupeWindowMs);
     this.#webhooks = new Webhooks(db);
     this.#lanes = new Lanes(db, this.#hot, this.#journal, this.#webhooks);
-    this.#fold = new Fold(db, this.#hot, this.#uids, (webhookId) => this.#lanes.rewind(webhookId));
+    this.#fold = new Fold(db, this.#hot, this.#uids, (webhookId, rows) => {
+      for (const row of rows) this.#lanes.queued(webhookId, row);
+    });
     this.#foldTurns = new FoldTurns({
       fold: this.#fold,
       clock: this.#options.clock,
