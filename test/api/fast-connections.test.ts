@@ -209,6 +209,8 @@ test("a connection that is left open after its last answer keeps a stop waiting 
     await committed.promise;
     return store(request);
   };
+  const taken = Promise.withResolvers<Socket>();
+  api.server.server.once("connection", taken.resolve);
   const line = open(port, { allowHalfOpen: true });
   await line.send(publish("{}"));
   await asked.promise;
@@ -216,8 +218,17 @@ test("a connection that is left open after its last answer keeps a stop waiting 
   committed.resolve();
   await line.ended();
   expect(statuses(line.text)).toEqual([202]);
-  // It asks once more, which nobody answers.
+  // It asks once more, which nobody reads: Node's server could not answer it either.
+  let handedOver = 0;
+  api.server.server.on("request", () => {
+    handedOver += 1;
+  });
+  const socket = await taken.promise;
+  const before = socket.bytesRead;
   await line.send(publish("{}"));
+  while (socket.bytesRead === before && !socket.destroyed) await new Promise(setImmediate);
+  await new Promise(setImmediate);
+  expect([handedOver, socket.destroyed]).toEqual([0, false]);
   api.destroyConnections();
   await closed;
   expect(engine.state.published).toHaveLength(1);
