@@ -46,6 +46,11 @@ const TIMEOUT_CHECK_MS = 2_000;
 const KEEP_ALIVE_TIMEOUT_MS = 65_000;
 const HEADER_BYTES_MAX = 16 * 1_024;
 const CONNECTIONS_MAX = 20_000;
+/**
+ * Connections that wait to be taken, as many as the kernel allows (`net.core.somaxconn`). Node takes one in each turn of
+ * the event loop; beyond Node's own 511, publishers that all connect at once are made to try again for seconds, or reset.
+ */
+const CONNECTIONS_WAITING_MAX = 65_535;
 /** An event id has 128 characters; each can be written as three. What is longer is not found. */
 const PARAM_LENGTH_MAX = 400;
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] as const;
@@ -157,7 +162,7 @@ export async function createApi(deps: ApiDeps): Promise<HookdApi> {
     context,
     async listen() {
       // A copy: fastify puts a function into what it is given, and the configuration goes to threads.
-      await api.listen({ ...context.config.listen });
+      await api.listen({ ...context.config.listen, backlog: CONNECTIONS_WAITING_MAX });
       const address = api.server.address();
       if (address === null || typeof address === "string")
         throw new Error("the server listens on no TCP port");
