@@ -32,8 +32,10 @@ export function dlqRoutes(api: Api, context: ApiContext): void {
       const { group, ...query } = request.query;
       const filter = { ...(await deliveryFilterOf(context, key, query)), statuses: ["dead"] as const };
       if (group !== undefined) {
-        if (query.cursor !== undefined)
-          throw invalid("cursor", "does not go with group: groups come in one page");
+        for (const name of ["cursor", "limit"] as const) {
+          if (query[name] !== undefined)
+            throw invalid(name, "does not go with group: groups come in one page");
+        }
         const by = [...new Set(group.split(","))] as GroupKey[];
         const groups = await engine.deadGroups(filter, by);
         return { data: groups.map(render.deadGroup), next_cursor: null };

@@ -104,9 +104,9 @@ function attributesOf({ render }: ApiContext, item: Item, result: PublishResult 
   };
 }
 
-export function count(context: ApiContext, { code }: Problem): void {
+export function count(context: ApiContext, { code }: Problem, events = 1): void {
   const { refused } = context.counters;
-  refused[code] = (refused[code] ?? 0) + 1;
+  refused[code] = (refused[code] ?? 0) + events;
 }
 
 /** Checks all that an event says of itself. Throws Problem. */
@@ -186,7 +186,7 @@ export function checkRate(context: ApiContext, key: ApiKey, events: number): voi
     `the API key publishes more than ${context.config.limits.publishPerKey} events a second; slow down`,
     { retryAfterSeconds: Math.max(1, Math.ceil(waitMs / 1_000)) },
   );
-  count(context, problem);
+  count(context, problem, events);
   throw problem;
 }
 

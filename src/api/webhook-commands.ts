@@ -108,7 +108,8 @@ function enableRoute(api: Api, context: ApiContext): void {
     },
     schema: { params, body: webhookSchemas.EnableWebhook, response: { 200: webhookSchemas.Webhook } },
     async handler(request) {
-      const changes = { isActive: true, ...(request.body.replay === true ? { replayDisabled: true } : {}) };
+      const replay = request.body.replay === true ? { replayDisabled: true } : {};
+      const changes = { isActive: true, isMended: true, ...replay };
       return context.render.webhook(
         await changeWebhook(context, keyOf(request), request.params.id, () => changes),
       );

@@ -1,6 +1,8 @@
 import { statfsSync } from "node:fs";
+import { writableBytes } from "../domain/disk-space.ts";
 import { formatSize } from "../lib/units.ts";
-import { type Check, ok, problem, warning } from "./check.ts";
+import { type Check, type Installation, ok, problem, warning } from "./check.ts";
+import { peek } from "./database.ts";
 import { roundedSize } from "./rounded-size.ts";
 import { nearestDirectory } from "./writable.ts";
 
@@ -9,12 +11,13 @@ const WARNING_FACTOR = 2;
 
 export const diskSpace: Check = {
   name: "disk space",
-  about: "More is free than `limits.disk_free`, below which events are refused (a warning below twice that).",
+  about:
+    "More is left on the disk, and in what deleting left of the database's file, than `limits.disk_free`, below which events are refused (a warning below twice that).",
   run(site) {
     const directory = nearestDirectory(site.config.dataDir);
     const { bavail, bsize } = statfsSync(directory);
-    const free = bavail * bsize;
     const limit = site.config.limits.diskFreeBytes;
+    const free = writableBytes(bavail * bsize, reusableBytes(site), limit);
     const found = `${roundedSize(free)} free for ${directory}; limits.disk_free is ${formatSize(limit)}`;
     const remedy =
       "free space or enlarge the disk; keep less: retention.success, retention.dead, `hookd dlq purge`; " +
@@ -24,3 +27,9 @@ export const diskSpace: Check = {
     return ok(found);
   },
 };
+
+/** None where the file cannot be read: another check says so. */
+function reusableBytes(site: Installation): number {
+  const look = peek(site);
+  return look.kind === "facts" ? (look.facts?.reusableBytes ?? 0) : 0;
+}

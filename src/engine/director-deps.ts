@@ -22,7 +22,7 @@ export interface DirectorDeps {
   readonly log: DirectorLog;
   /** Takes the span of each attempt that is traced. Left out: none is. */
   readonly onSpan?: ((span: Span) => void) | null;
-  /** Bytes that may still be written where the data is. */
+  /** Bytes free on the file system where the data is. */
   readonly freeBytes: () => number;
   /** Nothing more may be acknowledged: the process must end. */
   readonly onFatal: (error: unknown) => void;

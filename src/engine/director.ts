@@ -56,6 +56,7 @@ import type {
 import { Samples } from "./samples.ts";
 import { Schedule, type ScheduleLimits } from "./schedule.ts";
 import { senderOf } from "./target.ts";
+import { warnOfClock, warnOfDisk } from "./warnings.ts";
 import { Watches } from "./watches.ts";
 import { WebhookCache } from "./webhook-cache.ts";
 import { WebhookControl } from "./webhook-control.ts";
@@ -122,8 +123,9 @@ export class Director implements Engine {
     if (this.#deps.acceptClock) this.#careful.accept();
     this.#disk = new DiskWatch({
       freeBytes: this.#deps.freeBytes,
+      reusableBytes: () => store.reusableBytes(),
       limitBytes: () => this.#deps.config.limits.diskFreeBytes,
-      onChange: (isLow, freeBytes) => this.#diskChanged(isLow, freeBytes),
+      onChange: (isLow, bytes) => warnOfDisk(this.#deps.log, isLow, bytes, this.#deps.config),
     });
     this.#build(recovery);
     await this.#pausing.start();
@@ -168,8 +170,8 @@ export class Director implements Engine {
     this.#jobs = new JobCommands({ ...parts, runner: this.#runner });
     this.#control = new WebhookControl({
       ...parts,
-      onChanged: (webhook, before) => this.#webhookChanged(webhook, before),
-      startJob: (spec) => this.#jobs.create(spec),
+      onChanged: (webhook, before, isMended) => this.#webhookChanged(webhook, before, isMended),
+      jobs: this.#jobs,
     });
     this.#backups = new Backups(parts);
     this.#housekeeping = new Housekeeping({
@@ -177,7 +179,7 @@ export class Director implements Engine {
       archive: this.#deps.archive ?? null,
       backups: this.#backups,
       onForgotten: (lanes) => this.#forgotten(lanes),
-      onSuspended: (gapMs) => this.#suspended(gapMs),
+      onSuspended: (gapMs) => warnOfClock(this.#deps.log, gapMs),
     });
   }
 
@@ -418,7 +420,7 @@ export class Director implements Engine {
       jobs: this.#runner.activeCount,
       clockGapMs: this.#careful.gapMs,
       isClockSuspended: this.#careful.isSuspended,
-      diskFreeBytes: this.#disk.freeBytes,
+      diskFreeBytes: this.#disk.writableBytes,
       isPaused: this.#pausing.current !== null,
       isBackupRunning: this.#backups.isRunning,
       now: this.#deps.clock.now(),
@@ -440,17 +442,17 @@ export class Director implements Engine {
 
   #broken(lane: Lane, reason: "gone" | "failing"): void {
     if (!lane.webhook.isActive) return;
-    this.#control.disable(lane.webhookId, reason).catch((error) => {
+    this.#control.disable(lane.webhook, reason).catch((error) => {
       if (!(error instanceof Problem)) this.#deps.onFatal(error);
     });
   }
 
   /** A webhook was changed: lanes, senders and every cache see it from now on. */
-  #webhookChanged(webhook: Webhook, before: Webhook | null): void {
+  #webhookChanged(webhook: Webhook, before: Webhook | null, isMended: boolean): void {
     const { clock } = this.#deps;
     this.#operational.webhookChanged(webhook, before, this.#schedule.lanes.get(webhook.id));
     this.#webhooks.put(webhook);
-    this.#schedule.webhookChanged(webhook, clock.now(), clock.mono());
+    this.#schedule.webhookChanged(webhook, isMended, clock.now(), clock.mono());
     const lane = this.#schedule.lanes.get(webhook.id);
     if (lane && lane.storedState !== null && stateOf(lane) === null) this.#pipeline.storeLaneState(lane);
     this.#pipeline.kick();
@@ -459,22 +461,11 @@ export class Director implements Engine {
 
   #forgotten(lanes: readonly Lane[]): void {
     for (const lane of lanes) {
+      // It has a lane again, which may have told the sender of it meanwhile.
+      if (this.#schedule.lanes.has(lane.webhookId)) continue;
       const sender = this.#deps.senders[senderOf(lane.webhookId, this.#deps.senders.length)];
       if (lane.targetVersion !== 0) sender?.dropTarget(lane.webhookId);
     }
-  }
-
-  #diskChanged(isLow: boolean, freeBytes: number): void {
-    const fields = { free_bytes: freeBytes, disk_free: this.#deps.config.limits.diskFreeBytes };
-    if (isLow) this.#deps.log.warn("the disk is nearly full: no events are taken; free space", fields);
-    else this.#deps.log.warn("there is enough space on the disk again: events are taken", fields);
-  }
-
-  #suspended(gapMs: number): void {
-    this.#deps.log.warn("the wall clock is far ahead: nothing is pruned or expired until it is confirmed", {
-      gap_ms: gapMs,
-      remedy: "check the clock, then restart with --accept-clock",
-    });
   }
 
   /** Why no event is taken at all, the store's own refusals aside. */
@@ -483,9 +474,13 @@ export class Director implements Engine {
       return new Problem("shutting_down", `hookd is ${this.#phase}: publish again in a moment`);
     }
     if (!this.#disk.isLow) return null;
-    return new Problem("disk_full", "less than limits.disk_free is left on the disk: free space", {
-      retryAfterSeconds: DISK_RETRY_AFTER_SECONDS,
-    });
+    return new Problem(
+      "disk_full",
+      "less than limits.disk_free is left on the disk: free space, or delete dead deliveries",
+      {
+        retryAfterSeconds: DISK_RETRY_AFTER_SECONDS,
+      },
+    );
   }
 }
 

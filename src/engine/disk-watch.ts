@@ -1,37 +1,45 @@
+import { writableBytes } from "../domain/disk-space.ts";
+
 /** How much more than the limit must be free before events are taken again: no flapping around it. */
 export const RELEASE_FACTOR = 1.1;
 
 export interface DiskWatchDeps {
-  /** Bytes that hookd may still write where its data is. */
+  /** Bytes free on the file system where the data is. */
   readonly freeBytes: () => number;
+  /** Bytes in the store's file that deleting left free, written over before the file grows. */
+  readonly reusableBytes: () => number;
   /** `limits.disk_free` now; 0: no limit. */
   readonly limitBytes: () => number;
-  readonly onChange: (isLow: boolean, freeBytes: number) => void;
+  readonly onChange: (isLow: boolean, writableBytes: number) => void;
 }
 
 /**
  * Stops the intake before the disk is full: outcomes, folding and deleting need space too, so what was accepted can
  * still be delivered and recorded.
  *
- *   enough --less than the limit is free--> low --a tenth more than the limit is free--> enough
+ *   enough --less than the limit is left--> low --a tenth more than the limit is left--> enough
  */
 export class DiskWatch {
   readonly #deps: DiskWatchDeps;
   isLow = false;
-  freeBytes: number;
+  /** On the file system. */
+  freeBytes = 0;
+  /** What hookd may still write: that, and what it may write over. */
+  writableBytes = 0;
 
   constructor(deps: DiskWatchDeps) {
     this.#deps = deps;
-    this.freeBytes = deps.freeBytes();
     this.look();
   }
 
   look(): void {
-    const { freeBytes, limitBytes, onChange } = this.#deps;
+    const { freeBytes, reusableBytes, limitBytes, onChange } = this.#deps;
+    const limit = limitBytes();
     this.freeBytes = freeBytes();
-    const isLow = this.freeBytes < limitBytes() * (this.isLow ? RELEASE_FACTOR : 1);
+    this.writableBytes = writableBytes(this.freeBytes, reusableBytes(), limit);
+    const isLow = this.writableBytes < limit * (this.isLow ? RELEASE_FACTOR : 1);
     if (isLow === this.isLow) return;
     this.isLow = isLow;
-    onChange(isLow, this.freeBytes);
+    onChange(isLow, this.writableBytes);
   }
 }

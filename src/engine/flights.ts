@@ -7,6 +7,8 @@ export interface Flight {
   readonly id: DeliveryId;
   readonly token: number;
   readonly lane: Lane;
+  /** Where it goes: the webhook may have another URL by the time it ends. */
+  readonly callbackUrl: string;
   readonly event: EventSeq;
   readonly eventUid: string;
   readonly eventId: string;

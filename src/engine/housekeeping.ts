@@ -35,6 +35,8 @@ export interface HousekeepingDeps {
 const TICK_MS = 250;
 const SWEEP_EVERY_MS = 10_000;
 const EXPIRE_ROWS = 500;
+/** Of one lane in one sweep: the others are to have their turn. */
+const EXPIRE_SLICES_MAX = 20;
 const WATERMARK_EVERY_MS = 30_000;
 /** A lane that looks young is asked again for retries that are too old after this share of the age. */
 const SWEEP_AGE_SHARE = 0.01;
@@ -51,6 +53,7 @@ export class Housekeeping {
   readonly #deps: HousekeepingDeps;
   readonly #retention: Retention;
   #cancel: (() => void) | null = null;
+  #cancelLook: (() => void) | null = null;
   #isStopped = false;
   #running: Promise<void> = Promise.resolve();
   #nextSweep = 0;
@@ -63,6 +66,7 @@ export class Housekeeping {
   }
 
   start(): void {
+    this.#look();
     this.#schedule();
     this.#retention.start();
   }
@@ -70,6 +74,7 @@ export class Housekeeping {
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#cancel?.();
+    this.#cancelLook?.();
     await Promise.all([this.#running, this.#retention.stop()]);
   }
 
@@ -85,10 +90,16 @@ export class Housekeeping {
     });
   }
 
+  /** At a pace of its own: a sweep may take longer than the disk takes to fill. */
+  #look(): void {
+    if (this.#isStopped) return;
+    this.#deps.disk.look();
+    this.#deps.backups.look();
+    this.#cancelLook = this.#deps.timers.after(TICK_MS, () => this.#look());
+  }
+
   async #tick(): Promise<void> {
-    const { store, clock, schedule, disk, backups } = this.#deps;
-    disk.look();
-    backups.look();
+    const { store, clock, schedule } = this.#deps;
     while (schedule.readyCount === 0 && !this.#isStopped && (await store.maintain())) await this.#breathe();
     const mono = clock.mono();
     if (mono >= this.#nextWatermark) {
@@ -142,6 +153,13 @@ export class Housekeeping {
   }
 
   async #expire(lane: Lane): Promise<void> {
+    for (let slice = 0; slice < EXPIRE_SLICES_MAX && !this.#isStopped; slice += 1) {
+      if ((await this.#expireSlice(lane)) < EXPIRE_ROWS) return;
+    }
+  }
+
+  /** How many ended. */
+  async #expireSlice(lane: Lane): Promise<number> {
     const { store, clock, careful, config, lanes, counters } = this.#deps;
     const now = careful.now();
     const queuedBefore = now - config.delivery.ageMaxMs;
@@ -151,10 +169,11 @@ export class Housekeeping {
     await this.#breathe();
     const died = change?.died ?? 0;
     counters.died({ webhookId: lane.webhookId, reason: "expired", count: died, delivery: null });
-    if (died > 0) return;
+    if (died > 0) return died;
     lane.sweepAt = now + config.delivery.ageMaxMs * SWEEP_AGE_SHARE;
     // What is left was queued later: the time at which the ended ones were due says nothing any more.
     if (lane.pending > 0) lane.pendingDueAt = Math.max(lane.pendingDueAt, queuedBefore);
+    return 0;
   }
 
   /** Lets a commit go first. */

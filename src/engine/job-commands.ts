@@ -29,11 +29,22 @@ export class JobCommands {
   }
 
   async create(spec: JobSpec): Promise<Job> {
-    const { count, isExact } = await this.count(spec);
-    const job = this.#jobOf(spec, isExact && spec.kind !== "expand" ? count : null);
-    await this.#deps.store.insertJob(job);
-    this.#deps.runner.add(job);
+    const job = await this.store(spec);
+    this.start(job);
     return job;
+  }
+
+  /** Durable, and not running yet: `start` it, or the next start of hookd does. It covers what is there at the call. */
+  async store(spec: JobSpec): Promise<Job> {
+    const asked = this.#jobOf(spec, null);
+    const count = await this.#deps.store.countSelection(asked, COUNT_MAX);
+    const job = { ...asked, total: count < COUNT_MAX && spec.kind !== "expand" ? count : null };
+    await this.#deps.store.insertJob(job);
+    return job;
+  }
+
+  start(job: Job): void {
+    this.#deps.runner.add(job);
   }
 
   /** For a broadcast: the job and the event commit together; the event's number is set when the batch is built. */

@@ -23,7 +23,7 @@ export interface JobRunnerDeps {
 interface Waiting {
   readonly id: JobId;
   readonly fromMono: number;
-  /** Lanes that its last slice gave work to. */
+  /** The lane that its last slice gave work to, of a job for one webhook. */
   readonly touched: readonly WebhookId[];
   /** Since when it could go on but for the length of the queue for slots. */
   readonly heldSinceMono: number | null;
@@ -143,8 +143,8 @@ export class JobRunner {
     }
     for (const death of deaths) counters.died(death);
     if (step.job.status !== "running") return null;
-    // Those that were given work: a lane whose deliveries a job ends is not waited for.
-    const touched = step.changes.filter(({ pending }) => pending > 0).map(({ webhookId }) => webhookId);
+    // Only of a job for one webhook: one lane that is slow must not hold up what goes to all.
+    const touched = isForOneWebhook(step.job) ? step.changes.map(({ webhookId }) => webhookId) : [];
     const endedMono = clock.mono();
     const restMs = Math.max(pauseOf(step.job, madeMax), (endedMono - begunMono) * REST);
     return { ...waiting, touched, heldSinceMono: null, fromMono: endedMono + restMs };
@@ -168,6 +168,11 @@ export class JobRunner {
       };
     });
   }
+}
+
+/** Sends again what one webhook has. */
+function isForOneWebhook({ spec }: Job): boolean {
+  return spec.kind === "replay" && spec.select.webhookId !== undefined;
 }
 
 function rateOf(job: Job): number | null {

@@ -60,8 +60,10 @@ export class Learning {
       addTo(counters.attemptErrors, attempt.error ?? "status");
       lane.lastError = { at: now, error: attempt.error ?? `status ${attempt.statusCode ?? "?"}` };
     }
-    // Of a webhook that is off nothing is held against what it will be when it is switched on.
-    if (isOn(lane.webhook)) this.#judge(lane, flight, outcome, now, nowMono);
+    // Of a webhook that is off nothing is held against what it will be when it is switched on; nor of an old URL against a
+    // new one.
+    const isJudged = isOn(lane.webhook) && flight.callbackUrl === lane.webhook.callbackUrl;
+    if (isJudged) this.#judge(lane, flight, outcome, now, nowMono);
     // Its slot may be kept until the outcome is on disk; what is told of it need not wait for that.
     schedule.figures.note(lane, now);
   }

@@ -90,6 +90,7 @@ export class Leasing {
       id: leased.id,
       token: leased.token,
       lane,
+      callbackUrl: lane.webhook.callbackUrl,
       event: leased.event,
       eventUid: leased.uid ?? formatId("evt", leased.event, this.#deps.salt),
       eventId: leased.eventId,

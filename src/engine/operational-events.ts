@@ -231,8 +231,8 @@ export class OperationalEvents {
     const { config, disk, clock } = this.#deps;
     if (!this.#targets.has("hookd.disk.low")) return;
     const { diskLowBytes } = config.events;
-    const { freeBytes } = disk;
-    const isLow = freeBytes < diskLowBytes * (this.#states.isOn("disk") ? RELEASE_FACTOR : 1);
+    const { writableBytes } = disk;
+    const isLow = writableBytes < diskLowBytes * (this.#states.isOn("disk") ? RELEASE_FACTOR : 1);
     const state = await this.#states.see("disk", isLow, clock.now());
     if (!state) return;
     this.#outbox.add({
@@ -242,7 +242,7 @@ export class OperationalEvents {
       data: {
         is_low: state.isOn,
         since: timeText(state.since),
-        free_bytes: freeBytes,
+        free_bytes: writableBytes,
         low_bytes: diskLowBytes,
         refuse_bytes: config.limits.diskFreeBytes,
       },

@@ -444,6 +444,7 @@ export class Pipeline {
       id: target.id,
       token: target.token,
       lane,
+      callbackUrl: lane.webhook.callbackUrl,
       event: event.seq,
       eventUid: event.uid ?? formatId("evt", event.seq, this.#deps.salt),
       eventId: event.eventId,

@@ -161,6 +161,8 @@ export type WebhookChanges = Partial<Omit<WebhookFields, "userId">> & {
   readonly isPaused?: boolean;
   /** Also start a job that replays what ended as disabled. */
   readonly replayDisabled?: boolean;
+  /** The receiver works again: what is held against it is forgotten. */
+  readonly isMended?: boolean;
 };
 
 export interface EventView {

@@ -161,15 +161,16 @@ export class Schedule {
 
   /**
    * The webhook was changed: its lane obeys at once. A new URL is a new receiver, of which nothing is known yet; being
-   * switched on, or off, ends what is held against the old one.
+   * switched on, or off, ends what is held against the old one. `isMended`: somebody says that the receiver works again.
    */
-  webhookChanged(webhook: Webhook, now: number, nowMono: number): void {
+  webhookChanged(webhook: Webhook, isMended: boolean, now: number, nowMono: number): void {
     const lane = this.lanes.get(webhook.id);
     if (!lane) return;
     const before = lane.webhook;
     lane.webhook = webhook;
     if (before.callbackUrl !== webhook.callbackUrl) this.changeRamp(lane, () => rampReset(lane.ramp));
-    if (before.callbackUrl !== webhook.callbackUrl || isOn(before) !== isOn(webhook)) resetHealth(lane);
+    const isOther = before.callbackUrl !== webhook.callbackUrl || isOn(before) !== isOn(webhook);
+    if (isOther || isMended) resetHealth(lane);
     if (JSON.stringify(before.rateLimit) !== JSON.stringify(webhook.rateLimit)) {
       lane.bucket = webhook.rateLimit ? createBucket(webhook.rateLimit, nowMono) : null;
     }

@@ -1,9 +1,9 @@
 import type { WebhookId } from "../domain/ids.ts";
-import type { Job, JobSpec } from "../domain/job.ts";
 import { Problem } from "../domain/problem.ts";
 import type { DisabledReason, Webhook } from "../domain/webhook.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Store } from "../store/port.ts";
+import type { JobCommands } from "./job-commands.ts";
 import type { WebhookChanges, WebhookFields } from "./port.ts";
 import type { WebhookCache } from "./webhook-cache.ts";
 
@@ -12,9 +12,9 @@ export interface WebhookControlDeps {
   readonly clock: Clock;
   readonly nextSeq: () => number;
   readonly webhooks: WebhookCache;
-  /** The change is durable. `before`: null for a new one. */
-  readonly onChanged: (webhook: Webhook, before: Webhook | null) => void;
-  readonly startJob: (spec: JobSpec) => Promise<Job>;
+  /** The change is durable. `before`: null for a new one. `isMended`: its receiver is said to work again. */
+  readonly onChanged: (webhook: Webhook, before: Webhook | null, isMended: boolean) => void;
+  readonly jobs: JobCommands;
 }
 
 /** Changes that overtook each other are made again on what is stored now, so often at most. */
@@ -23,6 +23,8 @@ const TRIES_MAX = 10;
 /** Creating, changing and ending webhooks. A change takes effect with the next attempt. */
 export class WebhookControl {
   readonly #deps: WebhookControlDeps;
+  /** Webhooks that hookd itself is switching off. */
+  readonly #disabling = new Set<WebhookId>();
 
   constructor(deps: WebhookControlDeps) {
     this.#deps = deps;
@@ -50,7 +52,7 @@ export class WebhookControl {
     };
     const inserted = await store.insertWebhook(webhook);
     if (!inserted) throw await this.#exists(fields.userId, fields.eventId);
-    onChanged(inserted, null);
+    onChanged(inserted, null, false);
     return inserted;
   }
 
@@ -69,15 +71,17 @@ export class WebhookControl {
   }
 
   async update(id: WebhookId, changes: WebhookChanges): Promise<Webhook> {
-    const { replayDisabled, ...fields } = changes;
-    const { before, after } = await this.#change(id, (webhook) => ({
+    const { replayDisabled, isMended = false, ...fields } = changes;
+    const change = (webhook: Webhook) => ({
       ...webhook,
       ...fields,
       disabledReason: reasonAfter(webhook, fields.isActive),
-    }));
-    if (before.isActive && !after.isActive) await this.#endOpen(after);
+    });
+    const isEnding = fields.isActive === false && (await this.get(id)).isActive;
+    const changed = () => this.#change(id, change, isMended);
+    const after = isEnding ? await this.#endingOpen(id, changed) : await changed();
     if (after.isActive && replayDisabled) {
-      await this.#deps.startJob({
+      await this.#deps.jobs.create({
         kind: "replay",
         userId: after.userId,
         select: { webhookId: id, reason: "disabled" },
@@ -88,33 +92,42 @@ export class WebhookControl {
   }
 
   /** hookd itself switches the webhook off. Several attempts may ask for it at once. */
-  async disable(id: WebhookId, reason: DisabledReason): Promise<void> {
-    const { before, after } = await this.#change(id, (webhook) =>
-      webhook.isActive ? { ...webhook, isActive: false, disabledReason: reason } : null,
-    );
-    if (before.isActive) await this.#endOpen(after);
+  async disable({ id, callbackUrl }: Webhook, reason: DisabledReason): Promise<void> {
+    if (this.#disabling.has(id)) return;
+    this.#disabling.add(id);
+    const isMeant = (webhook: Webhook) => webhook.isActive && webhook.callbackUrl === callbackUrl;
+    const change = (webhook: Webhook) =>
+      isMeant(webhook) ? { ...webhook, isActive: false, disabledReason: reason } : null;
+    try {
+      if (isMeant(await this.get(id))) await this.#endingOpen(id, () => this.#change(id, change));
+    } finally {
+      this.#disabling.delete(id);
+    }
   }
 
   async delete(id: WebhookId): Promise<void> {
     const now = this.#deps.clock.now();
-    const { after } = await this.#change(id, (webhook) => ({ ...webhook, isActive: false, deletedAt: now }));
-    await this.#endOpen(after);
+    await this.get(id);
+    await this.#endingOpen(id, () =>
+      this.#change(id, (webhook) => ({ ...webhook, isActive: false, deletedAt: now })),
+    );
   }
 
   /** `change` gives null where nothing is to be changed. */
   async #change(
     id: WebhookId,
     change: (webhook: Webhook) => Webhook | null,
-  ): Promise<{ before: Webhook; after: Webhook }> {
+    isMended = false,
+  ): Promise<Webhook> {
     const { store, clock, onChanged } = this.#deps;
     for (let attempt = 0; attempt < TRIES_MAX; attempt += 1) {
       const before = await this.get(id);
       const changed = change(before);
-      if (!changed) return { before, after: before };
+      if (!changed) return before;
       const after = { ...changed, updatedAt: clock.now(), version: before.version + 1 };
       if (await store.updateWebhook(after)) {
-        onChanged(after, before);
-        return { before, after };
+        onChanged(after, before, isMended);
+        return after;
       }
       const holder = await store.findWebhook(after.userId, after.eventId);
       if (holder && holder.id !== id) throw await this.#exists(after.userId, after.eventId);
@@ -122,8 +135,19 @@ export class WebhookControl {
     throw new Problem("overloaded", "the webhook is being changed by others: try again");
   }
 
-  #endOpen(webhook: Webhook): Promise<Job> {
-    return this.#deps.startJob({ kind: "end", userId: webhook.userId, webhookId: webhook.id });
+  /**
+   * A change that switches a webhook off. The job that ends what is open is stored before: whatever comes in between, no
+   * webhook is off whose deliveries nobody ends. A job that finds its webhook on ends nothing.
+   */
+  async #endingOpen(id: WebhookId, change: () => Promise<Webhook>): Promise<Webhook> {
+    const { jobs } = this.#deps;
+    const { userId } = await this.get(id);
+    const job = await jobs.store({ kind: "end", userId, webhookId: id });
+    try {
+      return await change();
+    } finally {
+      jobs.start(job);
+    }
   }
 
   async #exists(userId: string, eventId: string): Promise<Problem> {

@@ -22,9 +22,12 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   hookd_events_unmatched_total: counter("Events that no webhook takes: answered with 202, not stored."),
   hookd_registry_hits_total: counter("Events whose webhooks were in the API's cache."),
   hookd_registry_misses_total: counter("Look-ups in the store for events whose webhooks were not."),
-  hookd_events_refused_total: counter("Events refused at a limit (429, 503), by problem code.", {
-    code: REFUSALS,
-  }),
+  hookd_events_refused_total: counter(
+    "Events refused at a limit (429, 503), by problem code. A batch that is refused before it is read counts as one.",
+    {
+      code: REFUSALS,
+    },
+  ),
   hookd_deliveries_accepted_total: counter("Deliveries stored with their events."),
   hookd_deliveries_handed_off_total: counter("Deliveries that went from the commit straight to a sender."),
   hookd_deliveries_succeeded_total: counter("Deliveries that ended with a 2xx."),
@@ -46,7 +49,7 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   hookd_outcomes_stale_total: counter("Outcomes of leases that were no longer held: not applied."),
   hookd_lane_count_drift_total: counter("Times a lane's kept counts were wrong: a bug, please report it."),
   hookd_queue_depth: gauge("Open deliveries: waiting and in flight."),
-  hookd_in_flight: gauge("Attempts under way."),
+  hookd_in_flight: gauge("Attempts under way, and successes that are not recorded yet."),
   hookd_oldest_due_seconds: gauge("How long the oldest due delivery has been due."),
   hookd_lanes: gauge("Lanes in memory."),
   hookd_lanes_ready: gauge("Lanes with due work that wait for a slot."),
@@ -59,7 +62,10 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   hookd_store_bytes: gauge("Size of the database file."),
   hookd_store_wal_bytes: gauge("Size of the database's write-ahead log."),
   hookd_store_unfolded: gauge("Deliveries that the journal has and the log has not yet."),
-  hookd_disk_free_bytes: gauge("Free space where the data is; below limits.disk_free no events are taken."),
+  hookd_disk_free_bytes: gauge(
+    "Free space where the data is, and in what deleting left of the database's file; below limits.disk_free no events " +
+      "are taken.",
+  ),
   hookd_clock_gap_seconds: gauge(
     "How far the wall clock is ahead of the time by which hookd prunes and expires.",
   ),

@@ -93,6 +93,8 @@ export interface Store {
   putSetting(name: string, value: string): Promise<void>;
   getSetting(name: string): Promise<string | null>;
   stats(): StoreStats;
+  /** Room in the file that deleting left: it is written over before the file grows. */
+  reusableBytes(): number;
   /**
    * Copies everything into a new file, while all else goes on. The copy is as of one moment, when it begins: what was
    * acknowledged before the call is in it. Until it is done, what is stored takes room twice (`walBytes`). The file has its

@@ -207,3 +207,21 @@ test("pages of the log meet without a gap or an overlap while more comes in", as
   expect(ids).toHaveLength(100);
   expect(ids).toEqual([...new Set(ids)].sort().reverse());
 });
+
+test("switching on a webhook that is on closes its breaker", async () => {
+  const { post, get, settled, receiver, webhook } = await withWebhooks();
+  receiver.status = 500;
+  const at = `/v1/webhooks/${webhook.id}`;
+  for (let id = 0; id < 5; id += 1) {
+    const { json } = await post("/v1/events", { event_id: "user.created", payload: { id } });
+    await settled(json.deliveries[0].id, "retrying");
+  }
+  expect(await get(at)).toMatchObject({ live: { breaker: "open" } });
+  expect((await post(`${at}/enable`)).json).toMatchObject({ is_active: true });
+  expect(await get(at)).toMatchObject({ live: { breaker: "closed" } });
+});
+
+test("groups of the dead come in one page: what pages them is refused", async () => {
+  const { get } = await withWebhooks();
+  expect(await get("/v1/dlq?group=reason&limit=5")).toMatchObject({ code: "invalid_field", field: "limit" });
+});

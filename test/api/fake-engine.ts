@@ -229,7 +229,7 @@ export function createFakeEngine(now: () => number): FakeEngine {
         ? { webhook: update(there.id, fields), created: false }
         : { webhook: create(fields), created: true };
     },
-    updateWebhook: async (id, { replayDisabled: _, ...changes }) => update(id, changes),
+    updateWebhook: async (id, { replayDisabled: _, isMended: __, ...changes }) => update(id, changes),
     deleteWebhook: async (id) => void update(id, { deletedAt: now() }),
     getWebhooks: async (ids) => ids.map((id) => state.webhooks.get(id) ?? null),
     listWebhooks: async (filter, at) =>

@@ -158,7 +158,7 @@ describe("publishing an event", () => {
   });
 
   test("faster than a key may is refused, and a batch counts its events", async () => {
-    const { post, time } = await withWebhook({ limits: { publishPerKey: 10 } });
+    const { post, time, api } = await withWebhook({ limits: { publishPerKey: 10 } });
     expect(
       (
         await post(
@@ -172,6 +172,9 @@ describe("publishing an event", () => {
       json: { code: "rate_limited" },
       headers: { "retry-after": "1" },
     });
+    const batch = [event(), event(), event()];
+    expect((await post("/v1/events/batch", batch)).status).toBe(429);
+    expect(api.context.counters.refused.rate_limited).toBe(4);
     time.mono += 1_000;
     expect((await post("/v1/events", event())).status).toBe(202);
   });

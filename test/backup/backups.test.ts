@@ -19,6 +19,7 @@ function setup(options: { bytes?: number } = {}) {
   const copy = { path: "", given: null as BackupOptions | null, end: (_error: unknown) => {} };
   const space = { freeBytes: 1_000_000, walBytes: 0 };
   const disk = new DiskWatch({
+    reusableBytes: () => 0,
     freeBytes: () => space.freeBytes,
     limitBytes: () => 1_000,
     onChange: () => undefined,

@@ -111,3 +111,14 @@ test("a wall clock that was set back while hookd was down delays nothing that wa
   expect(await world.fates(ids)).toEqual(["success", "success", "success"]);
   expect(world.order(webhook.id)).toEqual(ids);
 });
+
+test("a uid is known after the wall clock jumped beyond its window", async () => {
+  const world = await setup();
+  const webhook = await world.webhook();
+  const request = world.requestFor(webhook, "order-1");
+  await world.publishResult(request);
+  await world.advance(SECOND);
+  world.time.jump(30 * DAY);
+  await world.advance(5 * MINUTE);
+  expect(await world.publishResult(request)).toMatchObject({ isDuplicate: true });
+});

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { DiskWatch } from "../../src/engine/disk-watch.ts";
 import type { BackupOptions } from "../../src/store/port.ts";
 import { setup } from "../support/engine-world.ts";
 
@@ -61,4 +62,43 @@ test("a backup that is being made is given up as soon as the disk is nearly full
   await expect.poll(() => faults).toHaveLength(1);
   expect(faults).toMatchObject([{ code: "disk_full" }]);
   await expect.poll(() => world.director.getBackup("one")).toMatchObject({ state: "failed" });
+});
+
+test("the disk is looked at while a sweep takes long", async () => {
+  const world = await setup({ config: { "retry.jitter": 0, "retry.schedule": ["5s"] } });
+  const webhook = await world.webhook({}, { status: 500 });
+  await world.publish(webhook, 1);
+  await world.advance(1_000);
+  await world.call(world.director.updateWebhook(webhook.id, { isPaused: true }));
+  let isHeld = false;
+  world.tap.delay = (method) => {
+    if (method !== "expire") return null;
+    isHeld = true;
+    return new Promise(() => undefined);
+  };
+  for (let seconds = 0; seconds < 120 && !isHeld; seconds += 1) await world.advance(1_000);
+  expect(isHeld).toBe(true);
+  world.freeBytes = LIMIT - 1;
+  await world.advance(500);
+  expect(world.director.refusal).toBe("disk_full");
+});
+
+test("what deleting left in the file counts as free, while the log has room on the disk", () => {
+  const changes: boolean[] = [];
+  let free = 40;
+  let reusable = 0;
+  const watch = new DiskWatch({
+    freeBytes: () => free,
+    reusableBytes: () => reusable,
+    limitBytes: () => 100,
+    onChange: (isLow) => void changes.push(isLow),
+  });
+  expect(watch.isLow).toBe(true);
+  reusable = 80;
+  watch.look();
+  expect(watch).toMatchObject({ isLow: false, freeBytes: 40, writableBytes: 120 });
+  free = 24;
+  watch.look();
+  expect(watch).toMatchObject({ isLow: true, writableBytes: 24 });
+  expect(changes).toEqual([true, false, true]);
 });

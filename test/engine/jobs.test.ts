@@ -250,3 +250,35 @@ test("a broadcast beyond fanout_max is accepted first and expanded by a job, als
   await world.advance(MINUTE);
   expect(world.receivers.attempts).toHaveLength(1_099 + inFlight);
 });
+
+test("a broadcast, and a replay for many, go on beside a lane that has much of its own to send", async () => {
+  const world = await setup({ config: { ...NO_JITTER, "limits.fanout_max": 10 } });
+  const webhooks: Webhook[] = [];
+  for (let n = 0; n < 40; n += 1) {
+    const rateLimit = n === 5 ? { perSecond: 1, burst: 1 } : null;
+    webhooks.push(await world.webhook({ userId: `u${n + 10}`, eventId: "sale.on", rateLimit }));
+  }
+  const [, , , , , slow, other] = webhooks;
+  for (const webhook of [slow!, other!]) world.receivers.set(webhook.id, { status: 404 });
+  const dead = [...(await world.publish(slow!, 1)), ...(await world.publish(other!, 1))];
+  await world.advance(SECOND);
+  await world.publish(slow!, 3_000);
+  for (const webhook of [slow!, other!]) world.receivers.set(webhook.id, {});
+  const replayed = await world.call(
+    world.director.createJob({ kind: "replay", userId: null, select: {}, ratePerSecond: null }),
+  );
+  const result = await world.call(
+    world.director.broadcast({
+      eventId: "sale.on",
+      uid: null,
+      contentType: "text/plain",
+      payload: Buffer.from("x"),
+      trace: null,
+    }),
+  );
+  await world.advance(10 * SECOND);
+  const job = await world.call(world.director.getJob(result.fanOut!));
+  expect(job).toMatchObject({ status: "done", done: 40 });
+  expect(await jobNow(world, replayed)).toMatchObject({ status: "done", done: 2 });
+  expect(await world.fate(dead[1]!)).toBe("success");
+});

@@ -334,3 +334,12 @@ test("a sender that dies does not open the breakers of its innocent lanes", asyn
   await world.time.settle();
   expect(await world.live(webhook.id)).toMatchObject({ breaker: "closed", inFlight: 0 });
 });
+
+test("much that is too old in one lane ends within a sweep or two", async () => {
+  const world = await setup({ config: { "delivery.age_max": "10m" } });
+  const webhook = await world.webhook();
+  await world.call(world.director.updateWebhook(webhook.id, { isPaused: true }));
+  const ids = await world.publish(webhook, 4_000);
+  await world.advance(10 * 60_000 + 25_000);
+  expect(await world.tally(ids)).toEqual({ "dead/expired": 4_000 });
+});

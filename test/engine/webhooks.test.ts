@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { Problem } from "../../src/domain/problem.ts";
 import { setup } from "../support/engine-world.ts";
 import { HANGS } from "../support/scripted-sender.ts";
 
@@ -307,4 +308,103 @@ test("attempts are told to those who watch as they settle", async () => {
   await world.publish(webhook, 1);
   await world.advance(SECOND);
   expect(seen).toHaveLength(3);
+});
+
+test("switching on a webhook that is on, as somebody who has mended its receiver does, closes its breaker", async () => {
+  const world = await setup({ config: NO_JITTER });
+  const webhook = await world.webhook({}, { status: 500 });
+  await world.publish(webhook, 8);
+  await world.advance(SECOND);
+  expect(await world.live(webhook.id)).toMatchObject({ breaker: "open" });
+  await world.call(world.director.updateWebhook(webhook.id, { isActive: true }));
+  expect(await world.live(webhook.id)).toMatchObject({ breaker: "open" });
+  await world.call(world.director.updateWebhook(webhook.id, { isActive: true, isMended: true }));
+  expect(await world.live(webhook.id)).toMatchObject({ breaker: "closed" });
+});
+
+test("a 410, or failures, of the URL before say nothing against the new one", async () => {
+  const world = await setup({ config: NO_JITTER });
+  const gone = await world.webhook({}, { status: 410, afterMs: 5 * SECOND });
+  const failing = await world.webhook({ concurrencyMax: 16 }, { afterMs: 0 });
+  await world.publish(failing, 500);
+  await world.advance(SECOND);
+  world.receivers.set(failing.id, { status: 500, afterMs: 5 * SECOND });
+  await world.publish(gone, 1);
+  await world.publish(failing, 10);
+  await world.advance(SECOND);
+  for (const webhook of [gone, failing]) {
+    world.receivers.set(webhook.id, {});
+    const callbackUrl = "https://new.example/hook";
+    await world.call(world.director.updateWebhook(webhook.id, { callbackUrl }));
+  }
+  await world.advance(5 * SECOND);
+  const [after] = await world.call(world.director.getWebhooks([gone.id]));
+  expect(after).toMatchObject({ isActive: true });
+  expect(await world.live(failing.id)).toMatchObject({ breaker: "closed" });
+});
+
+test("where the job that ends what is open cannot be stored, the webhook stays on, and the next try ends all", async () => {
+  const world = await setup({ config: { ...NO_JITTER, "retry.schedule": ["10h"] } });
+  const webhook = await world.webhook({}, { status: 500 });
+  const ids = await world.publish(webhook, 3);
+  await world.advance(SECOND);
+  world.tap.fault = (method) => (method === "insertJob" ? new Problem("disk_full", "full") : null);
+  await expect(world.call(world.director.deleteWebhook(webhook.id))).rejects.toMatchObject({
+    code: "disk_full",
+  });
+  expect(await world.call(world.director.getWebhooks([webhook.id]))).toMatchObject([{ isActive: true }]);
+  world.tap.fault = () => null;
+  await world.call(world.director.deleteWebhook(webhook.id));
+  await world.advance(SECOND);
+  expect(await world.tally(ids)).toEqual({ "dead/disabled": 3 });
+});
+
+test("a crash between that job and the change leaves the webhook on, with all that is open", async () => {
+  const world = await setup({ config: { ...NO_JITTER, "retry.schedule": ["10h"] } });
+  const webhook = await world.webhook({}, { status: 500 });
+  const ids = await world.publish(webhook, 3);
+  await world.advance(SECOND);
+  world.tap.delay = (method) => (method === "updateWebhook" ? new Promise(() => undefined) : null);
+  void world.director.deleteWebhook(webhook.id);
+  await world.advance(SECOND);
+  world.crash();
+  world.tap.delay = () => null;
+  await world.restart();
+  await world.advance(SECOND);
+  expect(await world.tally(ids)).toEqual({ retrying: 3 });
+  expect(await world.gauge("hookd_jobs_running")).toBe(0);
+});
+
+test("a lane that is made while the one before is forgotten keeps its target", async () => {
+  const world = await setup({ config: { ...NO_JITTER, "delivery.age_max": "15m" } });
+  const quiet = await world.webhook();
+  const paused = await world.webhook({}, { status: 500 });
+  await world.publish(quiet, 1);
+  await world.publish(paused, 1);
+  await world.advance(SECOND);
+  await world.call(world.director.updateWebhook(paused.id, { isPaused: true }));
+  // Its retry is due and old lanes are looked through: the sweep that forgets the quiet one waits for the store.
+  let held: PromiseWithResolvers<void> | null = null;
+  world.tap.delay = (method) => {
+    if (method !== "expire") return null;
+    held = Promise.withResolvers<void>();
+    return held.promise;
+  };
+  const release = () => {
+    held?.resolve();
+    held = null;
+  };
+  for (let seconds = 0; seconds < 600; seconds += 1) {
+    await world.advance(SECOND);
+    if (held !== null && (await world.gauge("hookd_lanes")) === 1) break;
+    release();
+  }
+  expect(held).not.toBeNull();
+  const first = await world.publishOne(quiet);
+  await world.advance(10);
+  release();
+  await world.advance(SECOND);
+  const second = await world.publishOne(quiet);
+  await world.advance(SECOND);
+  expect(await world.fates([first, second])).toEqual(["success", "success"]);
 });

@@ -170,6 +170,7 @@ async function asked(sim: Simulation, lane: LaneEntry, call: () => Promise<unkno
   reopen();
   await call();
   lane.replayedMono = sim.world.time.mono();
+  lane.replayedNow = sim.world.clock.now();
   reopen();
 }
 

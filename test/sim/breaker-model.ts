@@ -53,9 +53,12 @@ export class BreakerModel {
       case "success":
       case "permanent":
       case "gone":
-      case "blocked":
-        this.#live.set(webhookId, CLOSED);
+      case "blocked": {
+        // The answer of an old URL says nothing of the new one.
+        const isSure = leasedAt >= (this.#resetAt.get(webhookId) ?? 0);
+        this.#live.set(webhookId, isSure ? CLOSED : { ...CLOSED, firstFailedAt: view.firstFailedAt });
         return;
+      }
       case "lost":
         return;
       case "retry":

@@ -43,7 +43,7 @@ const PRUNE_EVERY_MS = 60_000;
 
 /**
  * A store that is slow, refuses, or fails, in front of a real one. Calls take effect in the order in which
- * they were made, as the port has it. A crash leaves each of them undone, or done and never answered.
+ * they were made, as the port has it, and are answered in it, leases aside. A crash leaves each of them undone, or done and never answered.
  */
 export class FaultyStore {
   readonly store: Store;
@@ -69,7 +69,10 @@ export class FaultyStore {
     this.#inner = inner;
     this.#time = time;
     this.#hooks = hooks;
-    const methods = new Map<string, unknown>([["stats", () => inner.stats()]]);
+    const methods = new Map<string, unknown>([
+      ["stats", () => inner.stats()],
+      ["reusableBytes", () => inner.reusableBytes()],
+    ]);
     this.store = new Proxy(inner, {
       get: (_, name) => {
         const method = name as keyof Store;
@@ -113,8 +116,11 @@ export class FaultyStore {
     this.#refuse(method);
     if (method === "commit") this.#fail("before");
     const value = await this.#work(method, args);
-    this.#answerAt = Math.max(this.#answerAt, this.#time.mono() + this.mood.afterMs());
-    await this.#until(this.#answerAt);
+    // What is only in memory is answered at once; what is to be durable waits for the disk, one after the other.
+    if (method !== "lease") {
+      this.#answerAt = Math.max(this.#answerAt, this.#time.mono() + this.mood.afterMs());
+      await this.#until(this.#answerAt);
+    }
     if (this.#isCut) return NEVER;
     if (method === "commit") this.#fail("after");
     this.order += 1;

@@ -15,6 +15,7 @@ export interface LaneEntry {
   wasOff: boolean;
   /** When a replay of its deliveries was last answered: what had ended by then may be sent again. */
   replayedMono: number;
+  replayedNow: number;
   tokens: number;
   tokensAtMono: number;
 }
@@ -42,6 +43,7 @@ export class LaneModel {
       pausedSince: null,
       wasOff: false,
       replayedMono: 0,
+      replayedNow: 0,
       tokens: webhook.rateLimit?.burst ?? 0,
       tokensAtMono: 0,
     };

@@ -50,8 +50,8 @@ export class Simulation implements WorldWatcher {
   /**
    * What a commit records is dated by its beginning: those on their way, and the last one that was answered.
    */
-  readonly #commitsAt = new Map<number, Instant>();
-  #commitAt: Instant = { mono: 0, jumpsMs: 0, backwardMs: 0 };
+  readonly #commitsAt = new Map<number, Instant & { readonly now: number }>();
+  #commitAt = { mono: 0, jumpsMs: 0, backwardMs: 0, now: 0 };
   behaviourChanges = 0;
   /** The delivery of each event to each webhook: `17/42`. */
   readonly stored = new Map<string, DeliveryId>();
@@ -102,7 +102,7 @@ export class Simulation implements WorldWatcher {
 
   onCommitBegun(batch: CommitBatch, begun: number, begunMono: number): void {
     this.breakers.commitBegun(begun);
-    this.#commitsAt.set(begun, this.instant());
+    this.#commitsAt.set(begun, { ...this.instant(), now: this.world.clock.now() });
     for (const { targets } of batch.appends) {
       for (const { id, token } of targets) {
         if (token !== 0) this.decisions.set(id, { order: begun, mono: begunMono });
@@ -144,8 +144,10 @@ export class Simulation implements WorldWatcher {
       this.unsettled.delete(attempt.deliveryId);
       const entry = this.ledger.deliveries.get(attempt.deliveryId);
       if (!entry || attempt.status !== "success") continue;
-      const { replayedMono } = this.lanes.get(attempt.webhookId);
-      if (this.#commitAt.mono > replayedMono) entry.isRecorded = true;
+      const { replayedMono, replayedNow } = this.lanes.get(attempt.webhookId);
+      // The director's clock may stand still after a crash: what ends in the moment of a replay is the replay's too.
+      const isAfter = this.#commitAt.mono > replayedMono && this.#commitAt.now > replayedNow;
+      if (isAfter) entry.isRecorded = true;
       else this.ledger.reopen(entry);
     }
   }

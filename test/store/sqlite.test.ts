@@ -1,7 +1,77 @@
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import type { EndedDelivery } from "../../src/domain/delivery.ts";
+import type { Webhook } from "../../src/domain/webhook.ts";
+import { peekDatabase } from "../../src/store/sqlite/peek.ts";
 import { conformance } from "./conformance.ts";
 import { sqliteAdapter } from "./sqlite-adapter.ts";
+import { FAR, World } from "./world.ts";
 
 conformance("SQLite", () => sqliteAdapter());
 conformance("SQLite, folded in slices of one after every call", () => sqliteAdapter({ foldSliceRows: 1 }), {
   isFoldedEachTime: true,
+});
+
+test("a user's replay looks at what the user has, however much others have", async () => {
+  const adapter = sqliteAdapter();
+  onTestFinished(() => adapter.cleanup());
+  const world = await World.open(adapter);
+  const others = await world.webhook({ userId: "others" });
+  for (let index = 0; index < 400; index += 1) await world.delivery(others, "dead");
+  const hooks = [];
+  for (let index = 0; index < 40; index += 1) {
+    hooks.push(await world.webhook({ userId: "me", eventId: `event.n${index}` }));
+  }
+  const mine = [await world.delivery(hooks[39]!, "dead"), await world.delivery(hooks[0]!, "dead")];
+  for (const statuses of [["dead"], ["dead", "success"]] as const) {
+    const spec = { kind: "replay", userId: "me", select: { statuses }, ratePerSecond: null } as const;
+    const made = await world.startJob(spec);
+    expect(await world.store.countSelection(made, 100)).toBe(2);
+    // 40 webhooks are two slices; the 400 of others would be many.
+    await world.step(made.id, 10);
+    const { job } = await world.step(made.id, 10);
+    expect(job).toMatchObject({ status: "done", done: 2 });
+    for (const id of mine) await world.store.kill(id, "exhausted", world.clock.at);
+  }
+});
+
+async function deliver(world: World, webhook: Webhook, status: "success" | "dead", payload: Buffer) {
+  const id = await world.publish({ webhooks: [webhook], token: 7, payload });
+  await world.settle({ id, token: 7, webhookId: webhook.id }, { status });
+}
+
+test("a slice for cold storage has no more payloads in memory than some, of the late and the dead too", async () => {
+  const adapter = sqliteAdapter();
+  onTestFinished(() => adapter.cleanup());
+  const world = await World.open(adapter);
+  const hook = await world.webhook();
+  const payload = Buffer.alloc(1_048_576, "x");
+  for (let index = 0; index < 40; index += 1) {
+    const status = index < 20 ? "success" : "dead";
+    await deliver(world, hook, status, payload);
+  }
+  await world.settleDown();
+  const slices: number[] = [];
+  const keep = async (ended: readonly EndedDelivery[]) => {
+    slices.push(ended.reduce((sum, one) => sum + one.payload.length, 0));
+  };
+  expect(await world.pruneAll(FAR, FAR, 1_000, keep)).toBe(40);
+  expect(Math.max(...slices)).toBeLessThanOrEqual(2 * 17 * 1_048_576);
+  expect(slices.reduce((sum, bytes) => sum + bytes, 0)).toBe(40 * 1_048_576);
+});
+
+test("what deleting leaves in the file is told, by the store and to who reads its file", async () => {
+  const adapter = sqliteAdapter();
+  onTestFinished(() => adapter.cleanup());
+  const world = await World.open(adapter);
+  const hook = await world.webhook();
+  for (let index = 0; index < 50; index += 1) {
+    await deliver(world, hook, "success", Buffer.alloc(20_000, "x"));
+  }
+  await world.settleDown();
+  const before = world.store.reusableBytes();
+  await world.pruneAll(FAR, FAR, 100);
+  const left = world.store.reusableBytes();
+  expect(left - before).toBeGreaterThan(900_000);
+  expect(peekDatabase(join(adapter.dataDir, "hookd.db"))?.reusableBytes).toBe(left);
 });

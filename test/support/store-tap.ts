@@ -48,6 +48,7 @@ export function tapStore(inner: Store): StoreTap {
 
   function wrapped(method: keyof Store) {
     if (method === "stats") return () => inner.stats();
+    if (method === "reusableBytes") return () => inner.reusableBytes();
     return async (...args: unknown[]) => {
       if (isCut) return new Promise(() => undefined);
       tap.calls.push(method);

@@ -351,6 +351,10 @@ class MemoryStore implements Store {
     return { bytes: 0, walBytes: 0, unfolded: 0, dead };
   }
 
+  reusableBytes(): number {
+    return 0;
+  }
+
   /** The disk, as long as it is this store's: not before open, nor after close or another store's open. */
   get #disk(): MemoryDisk {
     if (this.#opening === 0 || this.#opening !== this.#file.openings) {

@@ -9,6 +9,8 @@ export interface Statement {
   run(...values: readonly Value[]): { readonly changes: number };
   get(...values: readonly Value[]): unknown;
   all(...values: readonly Value[]): unknown[];
+  /** Row by row, as far as somebody asks. */
+  iterate(...values: readonly Value[]): Iterable<unknown>;
 }
 /** Integers up to 2^53, texts, bytes. Undefined throws. */
 export type Value = SQLInputValue | undefined;

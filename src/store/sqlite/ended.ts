@@ -27,6 +27,8 @@ export interface Walked {
   readonly hasMore: boolean;
 }
 
+/** Payloads that one slice takes into memory, and one more. */
+export const ENDED_BYTES_MAX = 16 * 1_048_576;
 const LOG_COLUMNS = "l.status, l.reason, l.attempts, l.completed_at, l.code, l.error, l.duration";
 
 /** Reads deliveries that have ended with everything that cold storage keeps. */
@@ -49,18 +51,27 @@ export class EndedReader {
 
   /** Successes in order of the journal. Those in `late` have a time of their own. */
   walk(from: number, below: number, before: number, limit: number): Walked {
-    const rows = this.#walk.all(from, below, limit) as WalkedRow[];
     const ended: EndedDelivery[] = [];
     const young: { id: number; webhook: number; completedAt: number }[] = [];
-    for (const row of rows) {
+    let examined = 0;
+    let bytes = 0;
+    let last = 0;
+    for (const row of this.#walk.iterate(from, below, limit) as Iterable<WalkedRow>) {
+      examined += 1;
+      last = row.id;
       if (row.status !== SUCCESS || row.is_late === 1) continue;
       const completedAt = row.completed_at ?? 0;
-      if (completedAt >= before) young.push({ id: row.id, webhook: row.webhook, completedAt });
-      else
-        ended.push(this.#ended(row.id, row.webhook, row.event === null ? row : this.#eventOf(row.id), row));
+      if (completedAt >= before) {
+        young.push({ id: row.id, webhook: row.webhook, completedAt });
+        continue;
+      }
+      const one = this.#ended(row.id, row.webhook, row.event === null ? row : this.#eventOf(row.id), row);
+      ended.push(one);
+      bytes += one.payload.length;
+      if (bytes >= ENDED_BYTES_MAX) break;
     }
-    const hasMore = rows.length === limit;
-    return { ended, young, next: hasMore ? (rows.at(-1)?.id ?? 0) + 1 : below, hasMore };
+    const hasMore = examined === limit || bytes >= ENDED_BYTES_MAX;
+    return { ended, young, next: hasMore ? last + 1 : below, hasMore };
   }
 
   /** Null where there is no such delivery. */

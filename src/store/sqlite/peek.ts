@@ -9,6 +9,8 @@ export interface Peeked {
   readonly settings: ReadonlyMap<string, string>;
   /** The newest id that the fold knows of: as new as the newest delivery, but for a second or two. */
   readonly lastSeq: number;
+  /** Room in the file that is written over before it grows. */
+  readonly reusableBytes: number;
 }
 
 /** The newest schema that this hookd knows. */
@@ -92,6 +94,7 @@ function read(file: number, log: number | null, header: Buffer): Peeked | null {
     schemaVersion: first.readUInt32BE(60),
     settings: new Map(rows("setting").map(([name, value]) => [String(name), String(value)])),
     lastSeq: Math.max(0, ...rows("fold").map(([, seq]) => Number(seq))),
+    reusableBytes: first.readUInt32BE(36) * pageBytes,
   };
 }
 

@@ -2,7 +2,7 @@ import type { EndedDelivery } from "../../domain/delivery.ts";
 import { seqAtTime, type WebhookId } from "../../domain/ids.ts";
 import type { PruneBounds } from "../port.ts";
 import type { Db, Statement } from "./connection.ts";
-import { EndedReader, type Walked } from "./ended.ts";
+import { ENDED_BYTES_MAX, EndedReader, type Walked } from "./ended.ts";
 import type { Fold } from "./fold.ts";
 import { DEAD, type Hot, NO_SLOT, SUCCESS, slotOf } from "./hot.ts";
 import type { Journal } from "./journal.ts";
@@ -17,18 +17,22 @@ interface Ended extends Removed {
   readonly completed_at: number;
 }
 
-/** What a slice has found, before anything is deleted. */
-export interface Found {
-  readonly bounds: PruneBounds;
-  /** What cold storage keeps of all that will go; null: nothing was asked for. */
-  readonly ended: readonly EndedDelivery[] | null;
-  readonly walked: Omit<Walked, "ended">;
+/** What goes by itself, and not in a range. */
+interface Apart {
   /** Rows of `late` that are due, whether or not their deliveries still are successes. */
   readonly lates: readonly number[];
   readonly late: readonly Removed[];
   readonly dead: readonly Ended[];
   readonly deadNext: number;
   readonly hasMore: boolean;
+}
+
+/** What a slice has found, before anything is deleted. */
+export interface Found extends Apart {
+  readonly bounds: PruneBounds;
+  /** What cold storage keeps of all that will go; null: nothing was asked for. */
+  readonly ended: readonly EndedDelivery[] | null;
+  readonly walked: Omit<Walked, "ended">;
 }
 
 export interface PruneParts {
@@ -109,24 +113,45 @@ export class Prune {
    */
   find(bounds: PruneBounds, limit: number, foldedUpTo: number, isKept: boolean): Found {
     const below = Math.max(this.#markedBelow, Math.min(seqAtTime(bounds.successBefore), foldedUpTo + 1));
-    const lates = this.#lates.all(bounds.successBefore, limit) as Ended[];
-    const late = lates.filter((row) => row.status === SUCCESS && row.completed_at < bounds.successBefore);
-    const { dead, next } = this.#findDead(bounds.deadBefore, limit);
     const walked = isKept
       ? this.#reader.walk(this.#markedBelow, below, bounds.successBefore, limit)
       : { ended: [], young: [], next: below, hasMore: false };
     this.#fold.prunedBelow = Math.max(this.#fold.prunedBelow, walked.next);
-    const apart = isKept ? [...late, ...dead].map(({ id, webhook }) => this.#reader.read(id, webhook)) : [];
-    return {
-      bounds,
-      ended: isKept ? [...walked.ended, ...apart.filter((one) => one !== null)] : null,
-      walked,
-      lates: lates.map(({ id }) => id),
-      late,
-      dead,
-      deadNext: next,
-      hasMore: walked.hasMore || lates.length === limit || next !== 0,
+    const apart = this.#findApart(bounds, limit);
+    if (!isKept) return { ...apart, bounds, ended: null, walked };
+    const { read, part } = this.#readApart(apart);
+    const ended = [...walked.ended, ...read];
+    return { ...part, bounds, ended, walked, hasMore: walked.hasMore || part.hasMore };
+  }
+
+  /** What goes by itself: late successes, and the dead. */
+  #findApart(bounds: PruneBounds, limit: number): Apart {
+    const lates = this.#lates.all(bounds.successBefore, limit) as Ended[];
+    const late = lates.filter((row) => row.status === SUCCESS && row.completed_at < bounds.successBefore);
+    const { dead, next } = this.#findDead(bounds.deadBefore, limit);
+    const hasMore = lates.length === limit || next !== 0;
+    return { lates: lates.map(({ id }) => id), late, dead, deadNext: next, hasMore };
+  }
+
+  /** As much of it as fits into memory, with what cold storage keeps. */
+  #readApart(apart: Apart): { read: EndedDelivery[]; part: Apart } {
+    const read: EndedDelivery[] = [];
+    let bytes = 0;
+    const take = ({ id, webhook }: Removed): boolean => {
+      if (bytes >= ENDED_BYTES_MAX) return false;
+      const one = this.#reader.read(id, webhook);
+      if (one) read.push(one);
+      bytes += one?.payload.length ?? 0;
+      return true;
     };
+    const late = apart.late.filter(take);
+    const dead = apart.dead.filter(take);
+    if (late.length === apart.late.length && dead.length === apart.dead.length) return { read, part: apart };
+    const left = new Set(apart.late.slice(late.length).map(({ id }) => id));
+    const lates = apart.lates.filter((id) => !left.has(id));
+    const deadNext =
+      dead.length === apart.dead.length ? apart.deadNext : (dead.at(-1)?.id ?? this.#deadAfter);
+    return { read, part: { lates, late, dead, deadNext, hasMore: true } };
   }
 
   /** One slice, inside the caller's transaction. What has changed since it was found stays. */

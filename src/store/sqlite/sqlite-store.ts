@@ -1,6 +1,5 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import { setImmediate as turn } from "node:timers/promises";
 import type { DedupeKey } from "../../domain/dedupe.ts";
 import type { Attempt, DeadReason, Delivery } from "../../domain/delivery.ts";
 import type { DeliveryId, EventSeq, JobId, KeyId, WebhookId } from "../../domain/ids.ts";
@@ -39,7 +38,7 @@ import type {
 import { Appending } from "./appending.ts";
 import { backupDatabase } from "./backup.ts";
 import { Checkpoints } from "./checkpoints.ts";
-import type { Db, Statement } from "./connection.ts";
+import type { Db, Plucked, Statement } from "./connection.ts";
 import { isDiskFull, openDatabase, storeProblem } from "./database.ts";
 import { Deliveries } from "./deliveries.ts";
 import { Fold } from "./fold.ts";
@@ -113,6 +112,7 @@ class SqliteStore implements Store {
   #begin!: Statement;
   #commit!: Statement;
   #rollback!: Statement;
+  #freeBytes!: Plucked;
   #putLane!: Statement;
   #dropLane!: Statement;
   #mark = { journalId: 0, settleSeq: 0 };
@@ -147,6 +147,9 @@ class SqliteStore implements Store {
     this.#begin = db.prepare("begin immediate");
     this.#commit = db.prepare("commit");
     this.#rollback = db.prepare("rollback");
+    this.#freeBytes = db.pluck(
+      "select freelist_count * page_size from pragma_freelist_count, pragma_page_size",
+    );
     this.#putLane = db.prepare("insert or replace into lane values (?, ?)");
     this.#dropLane = db.prepare("delete from lane where webhook = ?");
     this.#hot = new Hot();
@@ -367,14 +370,7 @@ class SqliteStore implements Store {
 
   async countSelection(job: Job, limit: number): Promise<number> {
     await this.#foldTurns.all();
-    let slice = this.#jobs.count(job, 0);
-    let total = slice.count;
-    while (slice.next !== null && total < limit) {
-      await turn();
-      slice = this.#jobs.count(job, slice.next);
-      total += slice.count;
-    }
-    return Math.min(total, limit);
+    return this.#jobs.count(job, limit, (find) => this.#readers.look(find));
   }
 
   async stepJob(id: JobId, limit: number, context: StepContext): Promise<JobStep> {
@@ -432,6 +428,10 @@ class SqliteStore implements Store {
       unfolded: this.#hot.dirtyCount,
       dead: this.#deliveries.deadCount(),
     };
+  }
+
+  reusableBytes(): number {
+    return Number(this.#freeBytes.get());
   }
 
   /** Makes an appended event's deliveries hot. */
