@@ -242,6 +242,7 @@ function startThreads(
       version: VERSION,
       masterKey,
       ownAddresses: ownAddresses(config),
+      senders: channels.length,
       port: channel.port2,
     };
     const sender = startThread("threads/sender", {

@@ -38,6 +38,11 @@ export function connectFailure(phase: "connect" | "tls", error: unknown): SendFa
   return new SendFailure(kind, describe(code, error), error);
 }
 
+/** A failure of hookd itself, before anything was sent. The error is one of ours: it holds no byte of a receiver. */
+export function ownFailure(what: string, error: unknown): SendFailure {
+  return new SendFailure("internal", `${what}: ${messageOf(error)}`, error);
+}
+
 function requestKind(code: string): AttemptError {
   if (RESET_CODES.has(code)) return "reset";
   if (code.startsWith("ERR_SSL_") || code.startsWith("ERR_TLS_") || code === "EPROTO") return "tls";

@@ -6,7 +6,7 @@ import { Attempt, type AttemptContext } from "./attempt.ts";
 import { Connections } from "./connections.ts";
 import { Dialer } from "./connector.ts";
 import { Deadlines } from "./deadlines.ts";
-import { SendFailure } from "./failure.ts";
+import { ownFailure, SendFailure } from "./failure.ts";
 import type { Outcome, Sender, SendOrder, Target } from "./port.ts";
 import { requestHead } from "./request.ts";
 import { NameResolver } from "./resolver.ts";
@@ -154,7 +154,7 @@ class SocketSender implements HttpSender {
     try {
       head = requestHead(order, target, now);
     } catch (error) {
-      this.#refuse(order, now, new SendFailure("internal", `${target.publicId} cannot be signed for`, error));
+      this.#refuse(order, now, ownFailure(`${target.publicId} cannot be signed for`, error));
       return;
     }
     this.#inFlight += 1;

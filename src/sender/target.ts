@@ -5,7 +5,7 @@ import type { SigningKey } from "../domain/sign.ts";
 import { bareHost, parseCallbackUrl } from "../domain/url.ts";
 import type { SealedParts } from "../domain/webhook.ts";
 import type { Endpoint } from "./connector.ts";
-import { SendFailure } from "./failure.ts";
+import { ownFailure, SendFailure } from "./failure.ts";
 import type { Target } from "./port.ts";
 import { type HeadText, prepareHead } from "./request.ts";
 
@@ -39,7 +39,7 @@ export function prepareTarget(target: Target, rules: TargetRules): ReadyTarget |
   try {
     return compile(target, new URL(verdict.url), rules.open(target.sealed), rules.userAgent);
   } catch (error) {
-    return new SendFailure("internal", `target ${target.publicId} is not usable`, error);
+    return ownFailure(`target ${target.publicId} is not usable`, error);
   }
 }
 

@@ -2,6 +2,7 @@ import { statfsSync } from "node:fs";
 import { join } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
 import { replaceConfig } from "../config/changes.ts";
+import { formatId } from "../domain/ids.ts";
 import { Problem } from "../domain/problem.ts";
 import type { Span } from "../domain/span.ts";
 import { removeLeftovers } from "../engine/backups.ts";
@@ -65,7 +66,17 @@ const director: Director = new Director({
     throw error;
   },
 });
-for (const sender of senders) sender.onOutcomes = (outcomes) => director.takeOutcomes(outcomes);
+for (const sender of senders) {
+  sender.onOutcomes = (outcomes) => director.takeOutcomes(outcomes);
+  sender.onFailures = ({ count, deliveryId, message }) => {
+    const fields = {
+      delivery_id: formatId("dlv", deliveryId, director.salt),
+      error: message,
+      attempts: count,
+    };
+    log.error(fields, "attempts failed inside hookd: this is why the last one did");
+  };
+}
 
 const writer = newWriter();
 let answers: { group: number; count: number }[] = [];

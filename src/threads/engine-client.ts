@@ -27,6 +27,8 @@ import { newWriter, readOutcome, writeRequest } from "./publish-codec.ts";
  * Events that may be on their way to their commit, and their payload bytes: while the disk is slow the director does
  * not even read its messages, so the bound has to hold here. Beyond it: 503.
  */
+type Broadcast = Parameters<Engine["broadcast"]>[0];
+
 const OUTSTANDING_EVENTS_MAX = 20_000;
 const OUTSTANDING_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -90,13 +92,27 @@ class EngineClient {
     return promise;
   }
 
-  call(method: CallName, args: readonly unknown[]): Promise<unknown> {
+  /** The payload travels alone: a part of a batch's body, cloned, would take the whole body with it. */
+  broadcast(event: Broadcast): Promise<unknown> {
+    const refusal = this.#refusalOf(event);
+    if (refusal) return Promise.reject(refusal);
+    const payload = new Uint8Array(event.payload);
+    const { length } = payload;
+    this.#outstandingEvents += 1;
+    this.#outstandingBytes += length;
+    return this.call("broadcast", [{ ...event, payload }], [payload.buffer]).finally(() => {
+      this.#outstandingEvents -= 1;
+      this.#outstandingBytes -= length;
+    });
+  }
+
+  call(method: CallName, args: readonly unknown[], transfer: ArrayBuffer[] = []): Promise<unknown> {
     if (this.#isEnded) return Promise.reject(stopping());
     this.#lastCall += 1;
     const call = this.#lastCall;
     return new Promise((resolve, reject) => {
       this.#calls.set(call, { resolve, reject });
-      this.#post({ kind: "call", call, method, args });
+      this.#post({ kind: "call", call, method, args }, transfer);
     });
   }
 
@@ -164,7 +180,7 @@ class EngineClient {
     this.#calls.clear();
   }
 
-  #refusalOf({ payload }: PublishRequest): Problem | null {
+  #refusalOf({ payload }: Pick<PublishRequest, "payload">): Problem | null {
     if (this.#isEnded) return stopping();
     if (
       this.#outstandingEvents < OUTSTANDING_EVENTS_MAX &&
@@ -250,7 +266,6 @@ function stopping(): Problem {
 }
 
 const CALLS: readonly CallName[] = [
-  "broadcast",
   "routes",
   "createWebhook",
   "putWebhook",
@@ -299,6 +314,7 @@ export function createEngineClient(port: Worker | MessagePort): {
     ...calls,
     publish: (request: PublishRequest) => client.publish(request),
     publishMany: (requests: readonly PublishRequest[]) => client.publishMany(requests),
+    broadcast: (event: Broadcast) => client.broadcast(event),
     watch: (filter: WatchFilter, tell: (watched: Watched) => void) => client.watch(filter, tell),
     onWebhookChanged: (listener: (userId: string) => void) => client.onWebhookChanged(listener),
     get salt() {

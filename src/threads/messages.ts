@@ -5,6 +5,7 @@ import type { ProblemCode } from "../domain/problem.ts";
 import type { Span } from "../domain/span.ts";
 import type { Engine, Watched, WatchFilter } from "../engine/port.ts";
 import type { Target } from "../sender/port.ts";
+import type { FailureReport } from "./own-failures.ts";
 
 /** Under load a thread sends what it has gathered so often: a message costs as much as ten entries in one. */
 export const MESSAGE_EVERY_MS = 1;
@@ -33,6 +34,8 @@ export interface SenderData {
   readonly version: string;
   readonly masterKey: Uint8Array;
   readonly ownAddresses: readonly string[];
+  /** How many there are. */
+  readonly senders: number;
   readonly port: MessagePort;
 }
 
@@ -90,6 +93,7 @@ export type ToSender =
 
 export type FromSender =
   | { readonly kind: "outcomes"; readonly bytes: Uint8Array }
+  | ({ readonly kind: "failures" } & FailureReport)
   | { readonly kind: "stopped" };
 
 /** The engine's calls that are passed on as they are. */

@@ -25,11 +25,17 @@ export class RemoteArchive implements Archive {
 
   append(ended: readonly EndedDelivery[]): Promise<void> {
     if (this.#waiting) return Promise.reject(new Error("the archive takes one call at a time"));
+    try {
+      this.#worker ??= this.#start();
+      const bytes = encodeEnded(this.#writer, ended);
+      this.#worker.postMessage(bytes, [bytes.buffer]);
+    } catch (error) {
+      // What was half written must not be before the next ones.
+      this.#writer.cutTo(0);
+      return Promise.reject(error);
+    }
     const waiting = Promise.withResolvers<void>();
     this.#waiting = waiting;
-    this.#worker ??= this.#start();
-    const bytes = encodeEnded(this.#writer, ended);
-    this.#worker.postMessage(bytes, [bytes.buffer]);
     return waiting.promise;
   }
 

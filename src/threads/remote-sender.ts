@@ -4,6 +4,7 @@ import type { WebhookId } from "../domain/ids.ts";
 import { ByteWriter } from "../lib/bytes.ts";
 import type { Outcome, Sender, SendOrder, Target } from "../sender/port.ts";
 import type { FromSender, ToSender } from "./messages.ts";
+import type { FailureReport } from "./own-failures.ts";
 import { decodeOutcomes, encodeOrders, inMessages } from "./send-codec.ts";
 
 /** A sender in a thread of its own, as the director sees it. */
@@ -14,6 +15,7 @@ export class RemoteSender implements Sender {
   /** The thread died, and no other one has taken its place. */
   #isClosed = false;
   onOutcomes: (outcomes: readonly Outcome[]) => void = () => {};
+  onFailures: (report: FailureReport) => void = () => {};
 
   constructor(port: MessagePort) {
     this.#port = port;
@@ -60,6 +62,7 @@ export class RemoteSender implements Sender {
     const port = this.#port;
     port.on("message", (message: FromSender) => {
       if (message.kind === "outcomes") this.onOutcomes(decodeOutcomes(message.bytes));
+      else if (message.kind === "failures") this.onFailures(message);
       else this.#stopped();
     });
     port.on("close", () => {

@@ -16,6 +16,7 @@ import {
   type SenderData,
   type ToSender,
 } from "./messages.ts";
+import { OwnFailures } from "./own-failures.ts";
 import { decodeOrders, writeAttemptOutcome } from "./send-codec.ts";
 
 /** Entry of a sender's thread: takes orders, and reports the outcomes of a moment in one message. */
@@ -29,6 +30,9 @@ const writer = new ByteWriter(32_768);
 const FILES_KEPT = 8_192;
 let gathered = 0;
 const outcomes = new Pacer(flush, MESSAGE_EVERY_MS, systemClock, systemTimers);
+const failures = new OwnFailures(systemClock, systemTimers, (report) => {
+  port.postMessage({ kind: "failures", ...report } satisfies FromSender);
+});
 
 const sender = createSender(
   {
@@ -38,6 +42,7 @@ const sender = createSender(
     allowLoopback: config.net.allowLoopback,
     caFile: config.net.caFile,
     open: (sealed) => sealer.open(sealed),
+    onFailure: (outcome, failure) => failures.add(outcome.deliveryId, failure),
   },
   (outcome) => {
     writeAttemptOutcome(writer, outcome);
@@ -70,10 +75,10 @@ function changeConfig(next: Config): void {
   sender.changeRules(rulesOf(config));
 }
 
-/** What idle connections may take of the open files: attempts in flight, publishers and the store need theirs. */
+/** What this sender's idle connections may take of the open files: attempts in flight, publishers and the store need theirs. */
 function spareFiles(): number {
   const allowed = openFilesMax();
-  return Math.max(Math.floor(allowed / 4), allowed - FILES_KEPT);
+  return Math.floor(Math.max(allowed / 4, allowed - FILES_KEPT) / data.senders);
 }
 
 function flush(): void {

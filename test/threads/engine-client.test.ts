@@ -140,3 +140,23 @@ test("a problem of a call arrives as a problem, with its details", async () => {
   director.postMessage({ kind: "threw", call: message.call, problem } satisfies FromDirector);
   expect(await failed).toMatchObject({ code: "not_open", status: 409, details: { status: "dead" } });
 });
+
+test("a broadcast's payload travels without the body that it is a part of, and counts against the bounds", async () => {
+  const posted: ToDirector[] = [];
+  const port = { postMessage: (message: ToDirector) => void posted.push(message) } as unknown as MessagePort;
+  const { engine, receive } = createEngineClient(port);
+  receive({ kind: "ready", salt: { a: 1, b: 2 } });
+  const body = Buffer.alloc(1_048_576, "x");
+  const event = { eventId: "a", uid: null, contentType: "text/plain", trace: null };
+  const first = engine.broadcast({ ...event, payload: body.subarray(10, 20) });
+  const [message] = posted;
+  const [given] = (message as Extract<ToDirector, { kind: "call" }>).args as [{ payload: Uint8Array }];
+  expect(given.payload.buffer.byteLength).toBe(10);
+  expect(Buffer.from(given.payload).toString()).toBe("xxxxxxxxxx");
+  const many = Array.from({ length: 64 }, () => engine.broadcast({ ...event, payload: body }));
+  const refused = (await Promise.allSettled(many.slice(63)))[0];
+  expect(refused).toMatchObject({ status: "rejected", reason: { code: "overloaded" } });
+  receive({ kind: "stopped" });
+  const settled = await Promise.allSettled([first, ...many]);
+  expect(settled.every(({ status }) => status === "rejected")).toBe(true);
+});

@@ -55,3 +55,11 @@ test("after its thread ended the next append begins another one", async () => {
   await archive.append([ended()]);
   expect(readAll(directory)).toHaveLength(2);
 });
+
+test("what cannot be written into a message is refused, and the next append goes on", async () => {
+  const { archive, directory } = setup();
+  const unfit = { ...ended(), payload: null as unknown as Uint8Array };
+  await expect(archive.append([ended(), unfit])).rejects.toThrow();
+  await archive.append([ended()]);
+  expect(readAll(directory)).toHaveLength(1);
+});
