@@ -47,6 +47,8 @@ export class ArchiveFiles {
   readonly #files: FileCalls;
   /** Durable length by path, as this process left it. */
   readonly #lengths = new Map<string, number>();
+  /** Paths whose directories this process has synced. */
+  readonly #named = new Set<string>();
 
   constructor(options: ArchiveOptions) {
     this.#directory = options.directory;
@@ -106,14 +108,24 @@ export class ArchiveFiles {
     if (!isThere) {
       this.#files.mkdirSync(directory, { recursive: true, mode: 0o700 });
       this.#lengths.delete(path);
+      this.#named.delete(path);
     }
     const fd = this.#files.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
-    if (!isThere) {
-      // The file's name must survive as the file does, and so must its directory's.
-      for (const parent of [directory, this.#directory, dirname(this.#directory)])
-        this.#syncDirectory(parent);
+    try {
+      this.#syncName(path, directory);
+    } catch (error) {
+      this.#files.closeSync(fd);
+      throw error;
     }
     return fd;
+  }
+
+  /** The file's name must survive as the file does, and so must its directory's: whoever made it may have died before. */
+  #syncName(path: string, directory: string): void {
+    if (this.#named.has(path)) return;
+    for (const parent of [directory, this.#directory, dirname(this.#directory)]) this.#syncDirectory(parent);
+    if (this.#named.size >= KNOWN_MAX) this.#named.clear();
+    this.#named.add(path);
   }
 
   /** The length of what is whole, to which the file is cut. Null: it is damaged where a crash does not. */

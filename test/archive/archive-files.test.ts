@@ -233,3 +233,31 @@ test("every member is synced before append returns, and so are the names of a ne
   expect(calls.filter((call) => call === "fsyncSync")).toHaveLength(1);
   expect(readAll(directory)).toHaveLength(2);
 });
+
+test("a file whose name could not be made durable is closed, and its name is tried again", () => {
+  let isBroken = true;
+  const open = new Map<string, number>();
+  const count = (name: string) => open.set(name, (open.get(name) ?? 0) + 1);
+  let syncs = 0;
+  const files = faultyFiles((call) => {
+    if (call === "openSync" || call === "closeSync") count(call);
+    if (call !== "fsyncSync") return;
+    syncs += 1;
+    if (isBroken) throw Object.assign(new Error("EIO"), { code: "EIO" });
+  });
+  const { directory, open: make } = setup({ files });
+  const archive = make();
+  expect(() => archive.append([ended()])).toThrow("EIO");
+  expect(open.get("closeSync")).toBe(open.get("openSync"));
+  isBroken = false;
+  syncs = 0;
+  archive.append([ended()]);
+  // Three directories, and the member.
+  expect(syncs).toBe(4);
+  archive.append([ended()]);
+  expect(syncs).toBe(5);
+  expect(readAll(directory)).toHaveLength(2);
+  // Another process cannot know whether the one before came so far.
+  make().append([ended()]);
+  expect(syncs).toBe(9);
+});
