@@ -220,8 +220,8 @@ class FastConnection {
     const { fast, requestId } = this.#all.deps;
     const answer: Answer = { bytes: null };
     this.#answers.push(answer);
-    fast.publish(request, this.#socket.remoteAddress ?? "", body, (result) => {
-      const id = requestId(request.headers["x-request-id"] as string | undefined);
+    const id = requestId(request.headers["x-request-id"] as string | undefined);
+    fast.publish(request, this.#socket.remoteAddress ?? "", body, id, (result) => {
       answer.bytes =
         typeof result === "string" ? acceptedAnswer(id, result) : this.#refused(result, id, false);
       this.#settle();

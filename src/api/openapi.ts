@@ -168,7 +168,7 @@ function refusals(config: SeenRoute["config"], readsBody: boolean, components: J
   const codes = new Set<ProblemCode>(["bad_request", "internal"]);
   if (config?.scope !== "open") for (const code of authProblems) codes.add(code);
   if (config?.scope !== "open" && config?.tag !== "system")
-    codes.add("store_unavailable").add("invalid_field").add("unknown_field");
+    for (const code of engineProblems) codes.add(code);
   // A call that takes no body reads what is sent for one all the same, to refuse it.
   if (readsBody) codes.add("payload_too_large").add("unsupported_media_type");
   if (readsBody && config?.isPublish !== true) codes.add("invalid_json");
@@ -187,10 +187,24 @@ function refusals(config: SeenRoute["config"], readsBody: boolean, components: J
   );
 }
 
+/** What any call that reaches the engine may meet, and what its own fields may be. */
+const engineProblems = [
+  "store_unavailable",
+  "disk_full",
+  "overloaded",
+  "shutting_down",
+  "invalid_field",
+  "unknown_field",
+] as const;
 const authProblems = ["unauthorized", "forbidden", "too_many_failures"] as const;
 
 function requestIdHeader(): Json {
-  return { "x-request-id": { description: "Names the request in hookd's log.", schema: { type: "string" } } };
+  return {
+    "x-request-id": {
+      description: "Names the request; hookd's log has it where the code is `internal`.",
+      schema: { type: "string" },
+    },
+  };
 }
 
 function retryAfterHeader(): Json {

@@ -53,6 +53,7 @@ export interface FastPublish {
     request: FastRequest,
     address: string,
     body: Buffer,
+    requestId: string,
     done: (result: string | Problem) => void,
   ): void;
 }
@@ -84,6 +85,7 @@ export function createFastPublish(context: ApiContext, isClosing: () => boolean)
     request: FastRequest,
     address: string,
     body: Buffer,
+    requestId: string,
     done: (result: string | Problem) => void,
   ): void {
     const refusal = refusalOf(context.engine.refusal);
@@ -117,7 +119,9 @@ export function createFastPublish(context: ApiContext, isClosing: () => boolean)
 
     function fail(error: unknown): void {
       const problem = toProblem(error);
-      if (problem.code === "internal") context.log.error({ err: problem.cause ?? problem }, "request failed");
+      if (problem.code === "internal") {
+        context.log.error({ err: problem.cause ?? problem, request_id: requestId }, "request failed");
+      }
       done(problem);
     }
   }

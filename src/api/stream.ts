@@ -95,19 +95,15 @@ export function createStreamHub(
     const bytes = Buffer.from(rows.join(""));
     for (const client of watch.clients) {
       client.counts = sumOf(client.counts, counts);
-      skip(client, counts.attempts - attempts.length);
+      client.skipped += counts.attempts - attempts.length;
       if (isFull(client)) {
-        skip(client, attempts.length);
+        client.skipped += attempts.length;
+        counters.streamSkipped += attempts.length;
         continue;
       }
       tellSkipped(client);
       client.response.write(bytes);
     }
-  }
-
-  function skip(client: Client, count: number): void {
-    client.skipped += count;
-    counters.streamSkipped += count;
   }
 
   function tellSkipped(client: Client): void {

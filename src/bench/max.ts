@@ -9,7 +9,7 @@ const FIRST_RATE = 4_000;
 const RATE_MAX = 200_000;
 /** The search ends when what holds and what does not are this close. */
 const CLOSE_ENOUGH = 1.06;
-const CONFIRMATIONS_MAX = 5;
+const CONFIRMATIONS_MAX = 10;
 const STEP_DOWN = 0.95;
 const ACCEPTED_SHARE_MIN = 0.999;
 const RECEIVE_P99_MAX_MS = 1_000;

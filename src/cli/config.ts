@@ -1,9 +1,12 @@
 import type { Command } from "commander";
 import { addCommand, addGroup, type Call, run } from "./command.ts";
+import { Failure } from "./failure.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface ConfigOptions {
   readonly config?: string;
+  readonly dataDir?: string;
+  readonly listen?: string;
   readonly dev?: boolean;
   readonly json?: boolean;
   readonly defaults?: boolean;
@@ -15,25 +18,35 @@ export function addConfigCommands(program: Command): void {
     "hookd config print --defaults > hookd.yaml",
   ]);
 
-  addCommand(group, "check", "Say whether the configuration can be used, and what is wrong with it", [
-    "hookd config check --config hookd.yaml",
-  ])
-    .option("--config <file>", "configuration file (HOOKD_CONFIG)")
-    .option("--dev", "as it would be with serve --dev")
+  const checking = addCommand(
+    group,
+    "check",
+    "Say whether the configuration can be used, and what is wrong with it",
+    ["hookd config check --config hookd.yaml"],
+  );
+  addServeOptions(checking)
     .option("--json", "print the configuration in force, parsed: times in ms, sizes in bytes")
     .action(run<[], ConfigOptions>(check));
 
-  addCommand(
+  const printing = addCommand(
     group,
     "print",
     "Print every key with its value, where that is from, and whether a change is live or needs a restart",
     ["hookd config print --config hookd.yaml", "hookd config print --defaults > hookd.yaml"],
-  )
-    .option("--config <file>", "configuration file (HOOKD_CONFIG)")
+  );
+  addServeOptions(printing)
     .option("--defaults", "print the defaults instead, with what each key means: a file to start from")
-    .option("--dev", "as it would be with serve --dev")
     .option("--json", "print it as JSON")
     .action(run<[], ConfigOptions>(print));
+}
+
+/** What `serve` is started with decides what is in force. */
+function addServeOptions(command: Command): Command {
+  return command
+    .option("--config <file>", "configuration file (HOOKD_CONFIG)")
+    .option("--data-dir <dir>", "as with serve --data-dir (HOOKD_DATA_DIR)")
+    .option("--listen <host:port>", "as with serve --listen (HOOKD_LISTEN)")
+    .option("--dev", "as with serve --dev");
 }
 
 async function check(call: Call<[], ConfigOptions>): Promise<void> {
@@ -47,7 +60,12 @@ async function print(call: Call<[], ConfigOptions>): Promise<void> {
   const { exampleYaml, settingsYaml } = await import("../config/example.ts");
   const { KEYS } = await import("../config/keys.ts");
   const { options, terminal } = call;
-  if (options.defaults === true) return printText(terminal, exampleYaml());
+  if (options.defaults === true) {
+    const { json, config, dataDir, listen, dev } = options;
+    if ([json, config, dataDir, listen, dev].some((given) => given !== undefined))
+      throw new Failure("--defaults prints a file to start from: it takes no other option", { exitCode: 2 });
+    return printText(terminal, exampleYaml());
+  }
   const { settings } = await resolved(call);
   if (options.json !== true) return printText(terminal, settingsYaml(settings));
   terminal.json(
@@ -64,7 +82,7 @@ async function resolved({ options, terminal }: Call<[], ConfigOptions>) {
   return resolveConfig({
     ...(options.config === undefined ? {} : { file: options.config }),
     env: terminal.env,
-    flags: { dev: options.dev === true },
+    flags: { dev: options.dev === true, data_dir: options.dataDir, listen: options.listen },
   });
 }
 

@@ -64,7 +64,7 @@ export function addEventCommands(program: Command): void {
     )
     .option(
       "--timeout <duration>",
-      "how long to wait, or to send again what is refused for now (60s)",
+      "with --wait: how long; with --file: how long to send again what is refused for now (60s)",
       durationOption,
     )
     .option(
@@ -85,6 +85,8 @@ async function send(call: SendCall): Promise<void> {
   const { file } = call.options;
   if (file !== undefined) return sendMany(call, file);
   if (call.options.batch !== undefined) throw usage("--batch goes with --file");
+  if (call.options.timeout !== undefined && call.options.wait !== true)
+    throw usage("--timeout goes with --wait or --file");
   const [event, payload] = eventAndPayload(call);
   await sendOne(call, event, payload);
 }

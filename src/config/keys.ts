@@ -96,7 +96,7 @@ export const KEYS = {
   "delivery.response_excerpt_bytes": key(
     size("1024", 0, 16 * KiB),
     1024,
-    "How much of a response body is kept with each failed attempt. 0: nothing.",
+    "How much of a response body is kept with each attempt. 0: nothing.",
     "live",
   ),
 
@@ -119,7 +119,7 @@ export const KEYS = {
       isPermanentRule,
     ),
     ["4xx", "!408", "!425", "!429"],
-    "Statuses that end a delivery at once, as trying again will not help. Later entries win.",
+    "Statuses that end a delivery at once, as trying again will not help. Later entries win. 410 always ends it.",
     "live",
   ),
 
@@ -213,13 +213,13 @@ export const KEYS = {
   "limits.user_backlog": key(
     integer("20000000", 1, 1_000_000_000),
     20_000_000,
-    "Open deliveries of one user; beyond, that user gets 429.",
+    "Waiting deliveries of one user; beyond, that user gets 429.",
     "live",
   ),
   "limits.lane_backlog": key(
     integer("5000000", 1, 1_000_000_000),
     5_000_000,
-    "Open deliveries of one webhook; beyond, events for it get 429.",
+    "Waiting deliveries of one webhook; beyond, events for it get 429.",
     "live",
   ),
   "limits.disk_free": key(
@@ -231,7 +231,7 @@ export const KEYS = {
   "limits.publish_per_key": key(
     integer("0", 0, 1_000_000),
     0,
-    "Events a second that one API key may publish, in bursts of a second's worth. 0: no limit.",
+    "Events a second that one API key may publish, in bursts of a second's worth; a larger batch is let through, and owed. 0: no limit.",
     "live",
   ),
   "limits.fanout_max": key(
@@ -327,7 +327,7 @@ export const KEYS = {
   "log.sample_success": key(
     number("0.01", 0, 1),
     0.01,
-    "Share of successful attempts that are logged; failures always are.",
+    "Share of successful attempts that are logged, where log.level is info; failures all are.",
     "live",
   ),
 

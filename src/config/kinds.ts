@@ -145,7 +145,7 @@ export function optionalPath(example: string): Kind<string | null> {
     range: "",
     example,
     parse: (raw) => (raw === null ? null : required.parse(raw)),
-    fromText: sameText,
+    fromText: nullOrText,
   };
 }
 
@@ -218,6 +218,11 @@ function within(value: number | null, min: number, max: number): number | undefi
 
 function sameText(text: string): string {
   return text;
+}
+
+/** Of what may be `null`, as it is written in a file. */
+export function nullOrText(text: string): string | null {
+  return text === "null" ? null : text;
 }
 
 function numberOrText(text: string): unknown {

@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { LineCounter, parseDocument } from "yaml";
 import { suggest } from "../lib/suggest.ts";
 import type { Config } from "./config.ts";
@@ -124,7 +124,7 @@ export function configOf(values: Values, dev: boolean): Config {
     },
     net: {
       allow: values["net.allow"],
-      allowHttp: values["net.allow_http"] || dev,
+      allowHttp: values["net.allow_http"],
       allowLoopback: dev,
       dnsServers: values["net.dns_servers"],
       caFile: values["net.ca_file"],
@@ -173,6 +173,11 @@ function checkTogether(config: Config, faults: string[]): void {
     faults.push(
       `--dev delivers to loopback, so hookd must not be reachable from outside: listen on 127.0.0.1, not on ` +
         `${config.listen.host} (listen), or leave out --dev and name what may be delivered to in net.allow`,
+    );
+  }
+  if (resolve(config.backup.dir) === resolve(config.dataDir)) {
+    faults.push(
+      "backup.dir is data_dir: the database would be listed, and deleted, as a backup; name another directory",
     );
   }
   if (config.breaker.probeMaxMs < config.breaker.probeMs) {
@@ -261,7 +266,11 @@ function readEnvironment(env: Environment, faults: string[]): Given[] {
 function readFlags(flags: Overrides, faults: string[]): Given[] {
   const given: Given[] = [];
   for (const [name, value] of Object.entries(flags)) {
-    if (name === "dev" || value === undefined) continue;
+    if (value === undefined || (name === "dev" && value !== true)) continue;
+    if (name === "dev") {
+      given.push({ name: "net.allow_http", raw: true, origin: "flag", where: "--dev" });
+      continue;
+    }
     if (isKey(name)) given.push({ name, raw: fromText(name, value), origin: "flag", where: "command line" });
     else faults.push(`command line: ${unknown("key", name, KEY_NAMES)}`);
   }

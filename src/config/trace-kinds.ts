@@ -1,4 +1,4 @@
-import type { Kind } from "./kinds.ts";
+import { type Kind, nullOrText } from "./kinds.ts";
 
 /** Where OTLP has traces (OTLP specification 1.x, "OTLP/HTTP Request"). */
 const TRACES_PATH = "/v1/traces";
@@ -19,7 +19,7 @@ export function collectorEndpoint(example: string): Kind<string | null> {
     // What is wrong with it may be that it has a password.
     isHiddenInFaults: true,
     parse: (raw) => (raw === null ? null : typeof raw === "string" ? parseEndpoint(raw) : undefined),
-    fromText: (text) => text,
+    fromText: nullOrText,
   };
 }
 

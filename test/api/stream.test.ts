@@ -121,6 +121,8 @@ describe("the stream", () => {
     api.context.stream.tick();
     const blocks = await read(5);
     expect(blocks[0]).toEqual(["skipped", { count: 12 }]);
+    // It was asked for: nobody read too slowly.
+    expect(api.context.counters.streamSkipped).toBe(0);
     expect(blocks[4]).toEqual(["counts", { attempts: 15, success: 2, retrying: 13, dead: 0 }]);
   });
 

@@ -61,3 +61,42 @@ it("events send --wait says which part of a broadcast it has watched", async () 
   expect(stdout).toContain("delivered, 200");
   expect(stderr).toContain("Only the first was waited for");
 });
+
+it.each([
+  ["--user", "a"],
+  ["--server", "http://127.0.0.1:9"],
+  ["--key", "hk_x"],
+  ["--data-dir", "/tmp"],
+])("listen refuses %s without --register, which it would ignore", async (...given) => {
+  const { exitCode, stderr } = await hookd(["listen", "--port", "0", ...given]);
+  expect(exitCode).toBe(2);
+  expect(stderr).toContain("go with --register");
+});
+
+it("events send refuses --timeout where it waits for nothing", async () => {
+  const { exitCode, stderr } = await hookd(["events", "send", "a.b", "{}", "--timeout", "5s"]);
+  expect(exitCode).toBe(2);
+  expect(stderr).toContain("--timeout goes with --wait or --file");
+});
+
+it("config print shows what serve's own flags put in force, and --defaults takes none", async () => {
+  const shown = await hookd([
+    "config",
+    "print",
+    "--json",
+    "--dev",
+    "--data-dir",
+    "/d",
+    "--listen",
+    "127.0.0.1:1",
+  ]);
+  expect(shown.exitCode).toBe(0);
+  expect(JSON.parse(shown.stdout)).toMatchObject({
+    "net.allow_http": { value: true, origin: "flag" },
+    data_dir: { value: "/d", origin: "flag" },
+    listen: { value: "127.0.0.1:1", origin: "flag" },
+  });
+  const refused = await hookd(["config", "print", "--defaults", "--dev"]);
+  expect(refused.exitCode).toBe(2);
+  expect(refused.stderr).toContain("takes no other option");
+});

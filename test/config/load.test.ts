@@ -257,3 +257,20 @@ describe("printing", () => {
     expect(loadConfig({ file: fileOf(text), env: {} })).toEqual(config);
   });
 });
+
+it("backups do not go where the database is", () => {
+  expect(faultOf({ text: "data_dir: ./d\nbackup: {dir: d/../d}" })).toMatch(/backup\.dir is data_dir/);
+});
+
+it("null can be given by the environment where a key takes it", () => {
+  const env = { HOOKD_RETENTION_ARCHIVE_DIR: "null", HOOKD_TRACE_ENDPOINT: "null", HOOKD_BACKUP_DIR: "null" };
+  const config = loadConfig({ env });
+  expect(config.retention.archiveDir).toBeNull();
+  expect(config.trace.endpoint).toBeNull();
+  expect(config.backup.dir).toMatch(/backups$/);
+});
+
+it("what is in force with --dev is told as it is", () => {
+  const { settings } = resolveConfig({ env: {}, flags: { dev: true } });
+  expect(settings.find(({ name }) => name === "net.allow_http")).toMatchObject({ raw: true, origin: "flag" });
+});

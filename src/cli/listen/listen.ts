@@ -59,6 +59,9 @@ export function addListenCommand(program: Command): void {
 async function listen({ options, terminal }: Call<[], ListenOptions>): Promise<void> {
   if (options.forward !== undefined && options.status !== undefined)
     throw new Failure("--forward answers what that URL answers: leave out --status", { exitCode: 2 });
+  const { user, server, key, dataDir } = options;
+  if (options.register === undefined && [user, server, key, dataDir].some((given) => given !== undefined))
+    throw new Failure("--user, --server, --key and --data-dir go with --register", { exitCode: 2 });
   // Listened for from the first moment: what is registered by then is to be removed.
   const stopped = stopSignal(terminal);
   const events = [...new Set(options.register ?? [])];
