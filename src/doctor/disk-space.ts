@@ -12,7 +12,8 @@ const WARNING_FACTOR = 2;
 export const diskSpace: Check = {
   name: "disk space",
   about:
-    "More is left on the disk, and in what deleting left of the database's file, than `limits.disk_free`, below which events are refused (a warning below twice that).",
+    "More is left on the disk, and in what deleting left of the database's file, than `limits.disk_free`, below which " +
+    "events are refused (a warning below twice that).",
   run(site) {
     const directory = nearestDirectory(site.config.dataDir);
     const { bavail, bsize } = statfsSync(directory);
