@@ -461,8 +461,9 @@ export class Director implements Engine {
 
   #forgotten(lanes: readonly Lane[]): void {
     for (const lane of lanes) {
-      // It has a lane again, which may have told the sender of it meanwhile.
-      if (this.#schedule.lanes.has(lane.webhookId)) continue;
+      // It may have a lane again, which has told the sender of it meanwhile.
+      const again = this.#schedule.lanes.get(lane.webhookId);
+      if (again !== undefined && again.targetVersion !== 0) continue;
       const sender = this.#deps.senders[senderOf(lane.webhookId, this.#deps.senders.length)];
       if (lane.targetVersion !== 0) sender?.dropTarget(lane.webhookId);
     }

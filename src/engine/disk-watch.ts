@@ -34,10 +34,10 @@ export class DiskWatch {
 
   look(): void {
     const { freeBytes, reusableBytes, limitBytes, onChange } = this.#deps;
-    const limit = limitBytes();
+    const limit = limitBytes() * (this.isLow ? RELEASE_FACTOR : 1);
     this.freeBytes = freeBytes();
     this.writableBytes = writableBytes(this.freeBytes, reusableBytes(), limit);
-    const isLow = this.writableBytes < limit * (this.isLow ? RELEASE_FACTOR : 1);
+    const isLow = this.writableBytes < limit;
     if (isLow === this.isLow) return;
     this.isLow = isLow;
     onChange(isLow, this.writableBytes);

@@ -37,6 +37,8 @@ const SWEEP_EVERY_MS = 10_000;
 const EXPIRE_ROWS = 500;
 /** Of one lane in one sweep: the others are to have their turn. */
 const EXPIRE_SLICES_MAX = 20;
+/** In times of what a slice took. */
+const EXPIRE_REST = 3;
 const WATERMARK_EVERY_MS = 30_000;
 /** A lane that looks young is asked again for retries that are too old after this share of the age. */
 const SWEEP_AGE_SHARE = 0.01;
@@ -153,8 +155,11 @@ export class Housekeeping {
   }
 
   async #expire(lane: Lane): Promise<void> {
+    const { clock } = this.#deps;
     for (let slice = 0; slice < EXPIRE_SLICES_MAX && !this.#isStopped; slice += 1) {
+      const begunMono = clock.mono();
       if ((await this.#expireSlice(lane)) < EXPIRE_ROWS) return;
+      await this.#rest((clock.mono() - begunMono) * EXPIRE_REST);
     }
   }
 
@@ -174,6 +179,10 @@ export class Housekeeping {
     // What is left was queued later: the time at which the ended ones were due says nothing any more.
     if (lane.pending > 0) lane.pendingDueAt = Math.max(lane.pendingDueAt, queuedBefore);
     return 0;
+  }
+
+  #rest(ms: number): Promise<void> {
+    return new Promise((resolve) => this.#deps.timers.after(ms, resolve));
   }
 
   /** Lets a commit go first. */

@@ -14,6 +14,8 @@ export interface JobCommandsDeps {
 
 /** Beyond this a count is not exact any more. */
 const COUNT_MAX = 100_000;
+/** Looks at the log before a job is made without its total: whoever asked for it waits. */
+const LOOKS_MAX = 20;
 
 /** Making, counting and cancelling bulk work. */
 export class JobCommands {
@@ -37,7 +39,7 @@ export class JobCommands {
   /** Durable, and not running yet: `start` it, or the next start of hookd does. It covers what is there at the call. */
   async store(spec: JobSpec): Promise<Job> {
     const asked = this.#jobOf(spec, null);
-    const count = await this.#deps.store.countSelection(asked, COUNT_MAX);
+    const count = await this.#deps.store.countSelection(asked, COUNT_MAX, LOOKS_MAX);
     const job = { ...asked, total: count < COUNT_MAX && spec.kind !== "expand" ? count : null };
     await this.#deps.store.insertJob(job);
     return job;

@@ -23,8 +23,10 @@ export interface JobRunnerDeps {
 interface Waiting {
   readonly id: JobId;
   readonly fromMono: number;
-  /** The lane that its last slice gave work to, of a job for one webhook. */
+  /** Lanes that its last slice gave work to, where they are to be waited for. */
   readonly touched: readonly WebhookId[];
+  /** It is not for one webhook alone. */
+  readonly isWide: boolean;
   /** Since when it could go on but for the length of the queue for slots. */
   readonly heldSinceMono: number | null;
 }
@@ -73,7 +75,7 @@ export class JobRunner {
   }
 
   add(job: Job): void {
-    this.#queue.push({ id: job.id, fromMono: 0, touched: [], heldSinceMono: null });
+    this.#queue.push({ id: job.id, fromMono: 0, touched: [], isWide: false, heldSinceMono: null });
     this.#endPause();
     if (this.#isRunning || this.#isStopped) return;
     this.#isRunning = true;
@@ -112,7 +114,7 @@ export class JobRunner {
     const { store, clock, nextSeq, lanes, counters } = this.#deps;
     const begunMono = clock.mono();
     const later = { ...waiting, fromMono: begunMono + WAIT_MS };
-    if (lanes.areBehind(waiting.touched)) return later;
+    if (lanes.areBehind(waiting.touched, waiting.isWide)) return later;
     const heldSinceMono = waiting.heldSinceMono ?? begunMono;
     if (lanes.waitingCount > READY_MAX && begunMono - heldSinceMono < READY_WAIT_MAX_MS) {
       return { ...waiting, heldSinceMono, fromMono: begunMono + PAUSE_MS };
@@ -143,11 +145,13 @@ export class JobRunner {
     }
     for (const death of deaths) counters.died(death);
     if (step.job.status !== "running") return null;
-    // Only of a job for one webhook: one lane that is slow must not hold up what goes to all.
-    const touched = isForOneWebhook(step.job) ? step.changes.map(({ webhookId }) => webhookId) : [];
+    // Of a replay: a broadcast gives each lane one, and those that a job ends deliveries of need not be waited for.
+    const { spec } = step.job;
+    const touched = spec.kind === "replay" ? step.changes.map(({ webhookId }) => webhookId) : [];
+    const isWide = spec.kind === "replay" && spec.select.webhookId === undefined;
     const endedMono = clock.mono();
     const restMs = Math.max(pauseOf(step.job, madeMax), (endedMono - begunMono) * REST);
-    return { ...waiting, touched, heldSinceMono: null, fromMono: endedMono + restMs };
+    return { ...waiting, touched, isWide, heldSinceMono: null, fromMono: endedMono + restMs };
   }
 
   /** Whether somebody publishes beside the jobs. */
@@ -168,11 +172,6 @@ export class JobRunner {
       };
     });
   }
-}
-
-/** Sends again what one webhook has. */
-function isForOneWebhook({ spec }: Job): boolean {
-  return spec.kind === "replay" && spec.select.webhookId !== undefined;
 }
 
 function rateOf(job: Job): number | null {

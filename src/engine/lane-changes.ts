@@ -24,8 +24,10 @@ export interface LaneChangesDeps {
 
 const RECOVER_CHUNK = 500;
 const LOAD_RETRY_MS = 250;
-/** A lane with more than this of a job's deliveries gets no more of them until it has sent some. */
+/** A lane with more than this waiting gets no more of its own replay until it has sent some... */
 const JOB_BACKLOG_MAX = 2_000;
+/** ...and of a replay for many lanes, which one that is slow must not hold up for what waits there anyway, with this many. */
+const WIDE_JOB_BACKLOG_MAX = 100_000;
 
 /** What happens to queues outside of the pipeline: at start, by commands, bulk work, expiry. Keeps the counts true. */
 export class LaneChanges {
@@ -84,13 +86,12 @@ export class LaneChanges {
     return this.#deps.schedule.waitingCount;
   }
 
-  /** Whether these lanes still have much of what a job gave them, and send it. */
-  areBehind(ids: readonly WebhookId[]): boolean {
+  /** Whether one of these lanes, which a job gave work to, has much to send, and sends it. `isWide`: it is a job for many. */
+  areBehind(ids: readonly WebhookId[], isWide: boolean): boolean {
+    const max = isWide ? WIDE_JOB_BACKLOG_MAX : JOB_BACKLOG_MAX;
     return ids.some((id) => {
       const lane = this.#deps.schedule.lanes.get(id);
-      return (
-        lane !== undefined && lane.pending > JOB_BACKLOG_MAX && !lane.breaker.isOpen && !lane.webhook.isPaused
-      );
+      return lane !== undefined && lane.pending > max && !lane.breaker.isOpen && !lane.webhook.isPaused;
     });
   }
 

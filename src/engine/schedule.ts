@@ -170,7 +170,10 @@ export class Schedule {
     lane.webhook = webhook;
     if (before.callbackUrl !== webhook.callbackUrl) this.changeRamp(lane, () => rampReset(lane.ramp));
     const isOther = before.callbackUrl !== webhook.callbackUrl || isOn(before) !== isOn(webhook);
+    const { openedAt } = lane.breaker;
     if (isOther || isMended) resetHealth(lane);
+    // Its next success is the recovery that the operator is told of.
+    if (!isOther && isMended) lane.breaker.openedAt = openedAt;
     if (JSON.stringify(before.rateLimit) !== JSON.stringify(webhook.rateLimit)) {
       lane.bucket = webhook.rateLimit ? createBucket(webhook.rateLimit, nowMono) : null;
     }

@@ -107,7 +107,6 @@ export class WebhookControl {
 
   async delete(id: WebhookId): Promise<void> {
     const now = this.#deps.clock.now();
-    await this.get(id);
     await this.#endingOpen(id, () =>
       this.#change(id, (webhook) => ({ ...webhook, isActive: false, deletedAt: now })),
     );

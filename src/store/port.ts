@@ -81,8 +81,8 @@ export interface Store {
   insertJob(job: Job): Promise<void>;
   getJob(id: JobId): Promise<Job | null>;
   listJobs(userId: string | null, page: Page): Promise<Paged<Job>>;
-  /** Deliveries that the job would cover, counted up to `limit`. */
-  countSelection(job: Job, limit: number): Promise<number>;
+  /** Deliveries that the job would cover, counted up to `limit`; `limit` where `looksMax` looks at the log do not tell. */
+  countSelection(job: Job, limit: number, looksMax?: number): Promise<number>;
   /** One slice of a running job; its changes and its progress commit together. */
   stepJob(id: JobId, limit: number, context: StepContext): Promise<JobStep>;
   cancelJob(id: JobId, now: number): Promise<boolean>;

@@ -70,7 +70,8 @@ for (const sender of senders) {
   sender.onOutcomes = (outcomes) => director.takeOutcomes(outcomes);
   sender.onFailures = ({ count, deliveryId, message }) => {
     const fields = {
-      delivery_id: formatId("dlv", deliveryId, director.salt),
+      // A test of a webhook has none.
+      ...(deliveryId > 0 ? { delivery_id: formatId("dlv", deliveryId, director.salt) } : {}),
       error: message,
       attempts: count,
     };

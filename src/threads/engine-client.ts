@@ -27,11 +27,10 @@ import { newWriter, readOutcome, writeRequest } from "./publish-codec.ts";
  * Events that may be on their way to their commit, and their payload bytes: while the disk is slow the director does
  * not even read its messages, so the bound has to hold here. Beyond it: 503.
  */
-type Broadcast = Parameters<Engine["broadcast"]>[0];
-
 const OUTSTANDING_EVENTS_MAX = 20_000;
 const OUTSTANDING_BYTES_MAX = 64 * 1024 * 1024;
 
+type Broadcast = Parameters<Engine["broadcast"]>[0];
 type Tell = (outcome: PublishOutcome, place: number) => void;
 
 /** An event on its way to its commit. */

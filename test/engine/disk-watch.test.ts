@@ -85,20 +85,25 @@ test("the disk is looked at while a sweep takes long", async () => {
 
 test("what deleting left in the file counts as free, while the log has room on the disk", () => {
   const changes: boolean[] = [];
-  let free = 40;
+  const MIB = 1_048_576;
+  let free = 200 * MIB;
   let reusable = 0;
   const watch = new DiskWatch({
     freeBytes: () => free,
     reusableBytes: () => reusable,
-    limitBytes: () => 100,
+    limitBytes: () => 512 * MIB,
     onChange: (isLow) => void changes.push(isLow),
   });
   expect(watch.isLow).toBe(true);
-  reusable = 80;
+  reusable = 400 * MIB;
   watch.look();
-  expect(watch).toMatchObject({ isLow: false, freeBytes: 40, writableBytes: 120 });
-  free = 24;
+  expect(watch).toMatchObject({ isLow: false, freeBytes: 200 * MIB, writableBytes: 600 * MIB });
+  free = 127 * MIB;
   watch.look();
-  expect(watch).toMatchObject({ isLow: true, writableBytes: 24 });
+  expect(watch).toMatchObject({ isLow: true, writableBytes: 127 * MIB });
+  // No flapping about that mark either.
+  free = 130 * MIB;
+  watch.look();
+  expect(watch.isLow).toBe(true);
   expect(changes).toEqual([true, false, true]);
 });

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
-import type { DeliveryId } from "../../src/domain/ids.ts";
+import type { DeliveryId, WebhookId } from "../../src/domain/ids.ts";
 import type { Job, JobSpec } from "../../src/domain/job.ts";
 import type { Webhook } from "../../src/domain/webhook.ts";
+import { LaneChanges, type LaneChangesDeps } from "../../src/engine/lane-changes.ts";
 import { type EngineWorld, setup } from "../support/engine-world.ts";
 import { HANGS } from "../support/scripted-sender.ts";
 
@@ -281,4 +282,19 @@ test("a broadcast, and a replay for many, go on beside a lane that has much of i
   expect(job).toMatchObject({ status: "done", done: 40 });
   expect(await jobNow(world, replayed)).toMatchObject({ status: "done", done: 2 });
   expect(await world.fate(dead[1]!)).toBe("success");
+});
+
+test("a lane with very much to send holds up a replay for many too, but a broken or paused one none", () => {
+  const behind = (lane: object, isWide: boolean) => {
+    const lanes = new Map([
+      [1, { pending: 0, breaker: { isOpen: false }, webhook: { isPaused: false }, ...lane }],
+    ]);
+    const changes = new LaneChanges({ schedule: { lanes } } as unknown as LaneChangesDeps);
+    return changes.areBehind([1 as WebhookId, 2 as WebhookId], isWide);
+  };
+  expect(behind({ pending: 2_001 }, false)).toBe(true);
+  expect(behind({ pending: 2_001 }, true)).toBe(false);
+  expect(behind({ pending: 100_001 }, true)).toBe(true);
+  expect(behind({ pending: 100_001, breaker: { isOpen: true } }, true)).toBe(false);
+  expect(behind({ pending: 100_001, webhook: { isPaused: true } }, true)).toBe(false);
 });

@@ -75,3 +75,33 @@ test("what deleting leaves in the file is told, by the store and to who reads it
   expect(left - before).toBeGreaterThan(900_000);
   expect(peekDatabase(join(adapter.dataDir, "hookd.db"))?.reusableBytes).toBe(left);
 });
+
+test("a slice of a user's bulk work looks at so many rows, of however many webhooks they are", async () => {
+  const adapter = sqliteAdapter();
+  onTestFinished(() => adapter.cleanup());
+  const world = await World.open(adapter);
+  for (let index = 0; index < 10; index += 1) {
+    const hook = await world.webhook({ userId: "me", eventId: `event.n${index}` });
+    for (let row = 0; row < 5; row += 1) await world.delivery(hook, "dead", { reason: "exhausted" });
+  }
+  const select = { reason: "permanent" } as const;
+  const made = await world.startJob({ kind: "replay", userId: "me", select, ratePerSecond: null });
+  let steps = 0;
+  for (let status = "running"; status === "running"; steps += 1) {
+    const { job } = await world.step(made.id, 2);
+    status = job.status;
+  }
+  // Eight rows for each that is wanted.
+  expect(steps).toBeGreaterThanOrEqual(50 / 16);
+});
+
+test("a count that would take too many looks says that it is not exact", async () => {
+  const adapter = sqliteAdapter();
+  onTestFinished(() => adapter.cleanup());
+  const world = await World.open(adapter);
+  const hook = await world.webhook();
+  for (let index = 0; index < 300; index += 1) await world.delivery(hook, "dead");
+  const made = await world.startJob({ kind: "replay", userId: null, select: {}, ratePerSecond: null });
+  expect(await world.store.countSelection(made, 1_000, 1)).toBe(1_000);
+  expect(await world.store.countSelection(made, 1_000, 2)).toBe(300);
+});

@@ -97,12 +97,18 @@ export class Jobs {
   }
 
   /** What the job would cover, up to `limit`. `look` makes each look at the log, in its turn. */
-  async count(job: Job, limit: number, look: <T>(find: () => T) => Promise<T>): Promise<number> {
+  async count(
+    job: Job,
+    { limit, looksMax = Number.POSITIVE_INFINITY }: { limit: number; looksMax: number | undefined },
+    look: <T>(find: () => T) => Promise<T>,
+  ): Promise<number> {
     const { spec } = job;
     if (spec.kind === "expand") return 0;
     if (spec.kind === "end") return Math.min(Number(this.#openCount.get(spec.webhookId)), limit);
     let total = 0;
-    for (let place: Place | null = BEGINNING; place !== null && total < limit; ) {
+    let place: Place | null = BEGINNING;
+    for (let looks = 0; place !== null && total < limit; looks += 1) {
+      if (looks >= looksMax) return limit;
       const from: Place = place;
       const slice = await look(() => this.#selections.slice(job, spec.select, from, COUNTED_PER_SLICE));
       total += slice.found.length;

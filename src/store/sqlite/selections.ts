@@ -102,14 +102,15 @@ export class Selections {
     const { from, to } = boundsOf(job, select);
     const found: Candidate[] = [];
     let at = place;
-    for (let looked = 0; looked < WEBHOOKS_PER_SLICE; looked += 1) {
+    let rowsLeft = limit * EXAMINED_PER_WANTED;
+    for (let looked = 0; looked < WEBHOOKS_PER_SLICE && rowsLeft > 0; looked += 1) {
       const webhook = this.#nextWebhook.get(userId, at.webhook);
       if (webhook === undefined) return { found, next: null };
       const after = webhook === at.webhook ? Math.max(at.id, from) : from;
-      const wanted = limit - found.length;
-      const range = { webhook: Number(webhook), from: after, to, limit: wanted * EXAMINED_PER_WANTED };
-      const part = this.#examine(job, select, range, wanted);
+      const range = { webhook: Number(webhook), from: after, to, limit: rowsLeft };
+      const part = this.#examine(job, select, range, limit - found.length);
       found.push(...part.found);
+      rowsLeft -= part.examined;
       if (part.last !== null) return { found, next: { webhook: Number(webhook), id: part.last } };
       at = { webhook: Number(webhook) + 1, id: 0 };
     }
@@ -122,14 +123,15 @@ export class Selections {
     select: Selection,
     range: Range,
     wanted: number,
-  ): { found: Candidate[]; last: number | null } {
+  ): { found: Candidate[]; examined: number; last: number | null } {
     const found: Candidate[] = [];
     const rows = this.#rows(job, select, range);
     for (const row of rows) {
       if (this.#isSelected(job, select, row)) found.push(row);
-      if (found.length === wanted) return { found, last: row.id };
+      if (found.length === wanted) return { found, examined: rows.length, last: row.id };
     }
-    return { found, last: rows.length === range.limit ? (rows.at(-1)?.id ?? null) : null };
+    const isFull = rows.length === range.limit;
+    return { found, examined: rows.length, last: isFull ? (rows.at(-1)?.id ?? null) : null };
   }
 
   #rows(job: Job, select: Selection, { webhook, from, to, limit }: Range): Candidate[] {

@@ -368,9 +368,9 @@ class SqliteStore implements Store {
     return this.#seen(this.#jobs.list(userId, page));
   }
 
-  async countSelection(job: Job, limit: number): Promise<number> {
+  async countSelection(job: Job, limit: number, looksMax?: number): Promise<number> {
     await this.#foldTurns.all();
-    return this.#jobs.count(job, limit, (find) => this.#readers.look(find));
+    return this.#jobs.count(job, { limit, looksMax }, (find) => this.#readers.look(find));
   }
 
   async stepJob(id: JobId, limit: number, context: StepContext): Promise<JobStep> {
