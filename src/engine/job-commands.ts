@@ -14,8 +14,8 @@ export interface JobCommandsDeps {
 
 /** Beyond this a count is not exact any more. */
 const COUNT_MAX = 100_000;
-/** Looks at the log before a job is made without its total: whoever asked for it waits. */
-const LOOKS_MAX = 20;
+/** Looks at the log, of 200 found or 1,600 examined, before a job is made without its total: whoever asked for it waits. */
+const LOOKS_MAX = 200;
 
 /** Making, counting and cancelling bulk work. */
 export class JobCommands {
