@@ -20,7 +20,7 @@ import {
   uidHeader,
 } from "./publishing.ts";
 import { READ_ALWAYS, READ_TRACED } from "./request-head.ts";
-import { refusalOf } from "./system.ts";
+import { publishRefusalOf } from "./system.ts";
 
 /** `POST /v1/publish/{event_id}[?user_id=...]` with nothing in it that needs decoding. */
 const PUBLISH =
@@ -88,7 +88,7 @@ export function createFastPublish(context: ApiContext, isClosing: () => boolean)
     requestId: string,
     done: (result: string | Problem) => void,
   ): void {
-    const refusal = refusalOf(context.engine.refusal);
+    const refusal = publishRefusalOf(context.engine);
     if (refusal !== null) {
       count(context, refusal);
       done(refusal);

@@ -30,7 +30,7 @@ import { count } from "./publishing.ts";
 import { createRegistry } from "./registry.ts";
 import { createRenderer } from "./render.ts";
 import { createStreamHub, streamRoutes } from "./stream.ts";
-import { openApiRoute, refusalOf, systemRoutes } from "./system.ts";
+import { openApiRoute, publishRefusalOf, systemRoutes } from "./system.ts";
 import { createTurns } from "./turns.ts";
 import { compileValidator } from "./validate.ts";
 import { createWaitingLimit } from "./waiting.ts";
@@ -312,7 +312,7 @@ function guard(context: ApiContext, route: RouteOptions): void {
   const isOpenTo = scope === "metrics" ? isLocal : () => false;
   const needed = scope === "metrics" ? "read" : scope;
   route.onRequest = (request, _reply, done) => {
-    const refusal = config.isPublish === true ? refusalOf(context.engine.refusal) : null;
+    const refusal = config.isPublish === true ? publishRefusalOf(context.engine) : null;
     if (refusal !== null) {
       count(context, refusal);
       return done(refusal);

@@ -66,6 +66,13 @@ export function openApiRoute(api: Api, document: () => Record<string, unknown>):
   });
 }
 
+/** Why an event that comes now is not even read; null where it is. Whoever is full is still ready. */
+export function publishRefusalOf({ refusal, isFull }: Pick<Engine, "refusal" | "isFull">): Problem | null {
+  if (refusal === null && isFull)
+    return new Problem("overloaded", "as many events wait to be stored as may: publish more slowly");
+  return refusalOf(refusal);
+}
+
 /** Why no events are taken, as a problem; null while they are. */
 export function refusalOf(refusal: Engine["refusal"]): Problem | null {
   switch (refusal) {

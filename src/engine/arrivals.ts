@@ -32,6 +32,10 @@ export class Arrivals {
     return this.#events;
   }
 
+  get isFull(): boolean {
+    return this.#events >= QUEUED_EVENTS_MAX || this.#bytes >= QUEUED_BYTES_MAX;
+  }
+
   /** Null where there is room for these. */
   refusalOf(requests: readonly PublishRequest[]): Problem | null {
     const isFull =

@@ -246,6 +246,10 @@ export class Director implements Engine {
     return this.#salt;
   }
 
+  get isFull(): boolean {
+    return this.#pipeline.isFull;
+  }
+
   get refusal(): Engine["refusal"] {
     if (this.#phase === "starting") return "starting";
     if (this.#phase === "stopping") return "shutting_down";

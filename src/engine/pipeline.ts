@@ -110,6 +110,10 @@ export class Pipeline {
     this.#settling = new Settling({ ...deps, learning });
   }
 
+  get isFull(): boolean {
+    return this.#arrivals.isFull;
+  }
+
   /** Events for the next commit, all in one. Resolves when that is durable, with one outcome per request. */
   publish(
     requests: readonly PublishRequest[],

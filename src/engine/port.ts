@@ -103,6 +103,8 @@ export interface Engine {
   onWebhookChanged(listener: (userId: string) => void): void;
   /** Null while events are taken; otherwise why not. */
   readonly refusal: "starting" | "shutting_down" | "disk_full" | "store_unavailable" | null;
+  /** As many events wait for their commit as may: what is published now is refused with `overloaded`. */
+  readonly isFull: boolean;
 }
 
 /** A copy of the database, as a file where hookd runs. */

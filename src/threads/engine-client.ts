@@ -179,6 +179,12 @@ class EngineClient {
     this.#calls.clear();
   }
 
+  get isFull(): boolean {
+    return (
+      this.#outstandingEvents >= OUTSTANDING_EVENTS_MAX || this.#outstandingBytes >= OUTSTANDING_BYTES_MAX
+    );
+  }
+
   #refusalOf({ payload }: Pick<PublishRequest, "payload">): Problem | null {
     if (this.#isEnded) return stopping();
     if (
@@ -321,6 +327,9 @@ export function createEngineClient(port: Worker | MessagePort): {
     },
     get refusal() {
       return client.refusal;
+    },
+    get isFull() {
+      return client.isFull;
     },
   };
   return { engine: engine as unknown as Engine, receive: (message) => client.receive(message) };

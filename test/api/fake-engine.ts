@@ -17,6 +17,7 @@ import type { Timers } from "../../src/lib/timers.ts";
  */
 export interface FakeEngine extends Engine {
   refusal: Engine["refusal"];
+  isFull: boolean;
   readonly state: ReturnType<typeof createState>;
 }
 
@@ -190,6 +191,7 @@ export function createFakeEngine(now: () => number): FakeEngine {
   return {
     salt: { a: 0x1234, b: 0x5678 },
     refusal: null,
+    isFull: false,
     state,
     publish,
     publishMany: (events) =>

@@ -157,6 +157,22 @@ describe("publishing an event", () => {
     expect((await call("GET", "/v1/webhooks", { key: admin })).status).toBe(200);
   });
 
+  test("is refused unread while as much waits for its commit as may, and hookd is ready all the same", async () => {
+    const { post, call, engine, admin } = await withWebhook();
+    engine.isFull = true;
+    for (const path of ["/v1/events", "/v1/events/batch", "/v1/publish/user.created", "/events"]) {
+      expect(await post(path, "not { JSON")).toMatchObject({
+        status: 503,
+        headers: { "retry-after": "1" },
+        json: { code: "overloaded", retryable: true },
+      });
+    }
+    expect((await call("GET", "/readyz")).status).toBe(200);
+    expect((await call("GET", "/v1/webhooks", { key: admin })).status).toBe(200);
+    engine.isFull = false;
+    expect((await post("/v1/events", event())).status).toBe(202);
+  });
+
   test("faster than a key may is refused, and a batch counts its events", async () => {
     const { post, time, api } = await withWebhook({ limits: { publishPerKey: 10 } });
     expect(

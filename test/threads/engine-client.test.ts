@@ -92,7 +92,11 @@ test("of many those that fit are taken and each of the others is refused; a dire
   expect(outcomes[9]).toMatchObject({ code: "overloaded" });
   // A smaller one behind it still fits.
   expect([...outcomes.slice(0, 9), outcomes[10]].map(eventOf)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 10]);
-  const many = await engine.publishMany(Array.from({ length: 20_001 }, () => request(1)));
+  expect(engine.isFull).toBe(false);
+  const asked = engine.publishMany(Array.from({ length: 20_001 }, () => request(1)));
+  expect(engine.isFull).toBe(true);
+  const many = await asked;
+  expect(engine.isFull).toBe(false);
   expect(many.filter((outcome) => !(outcome instanceof Problem))).toHaveLength(20_000);
   expect(many[20_000]).toMatchObject({ code: "overloaded" });
   expect(await engine.publishMany([])).toEqual([]);
