@@ -22,7 +22,8 @@ const HEIGHT = 520;
 export function unfitness(result: BenchResult): string | null {
   if (result.isVoid) return "void: noisy machine";
   if (result.isPartial) return "stopped before its end";
-  return result.scale === 1 ? null : `scaled to ${result.scale}`;
+  if (result.scale !== 1) return `scaled to ${result.scale}`;
+  return result.isOwnLoad && result.verdicts.length > 0 ? "another load than the scenario's" : null;
 }
 
 /** The text with what is between the marks replaced. Throws where the marks are missing. */

@@ -11,8 +11,10 @@ export interface BenchResult {
   readonly hookd: string;
   readonly node: string;
   readonly machine: Machine;
-  /** 1: as the scenario is meant. Less: scaled down for a trial, and no verdict counts. */
+  /** 1: as the scenario is meant. Less: scaled down for a trial, whose verdicts are no measurement. */
   readonly scale: number;
+  /** A scenario with a rate or a duration that is not its own: its bars are for another load. */
+  readonly isOwnLoad: boolean;
   /** It was stopped before its end. */
   readonly isPartial: boolean;
   /** The machine was not quiet: the bare client's rate moved too much. */
@@ -125,10 +127,18 @@ export interface SeriesRow {
 
 export type { Calibration, Latency, WindowFigures };
 
-/** What of a run's ledger speaks against it, as words for people. Only a crash excuses a second copy. */
+/** `delivery.in_flight_max`, unless a scenario sets less. */
+const IN_FLIGHT_MAX = 4_096;
+
+/** Second copies that crashes excuse: of what was in flight, each time. */
+export function copiesMax({ crashes }: Pick<LedgerFigures, "crashes">): number {
+  return crashes * IN_FLIGHT_MAX;
+}
+
+/** What of a run's ledger speaks against it, as words for people. */
 export function faultsOf({ title, ledger }: Pick<RunFigures, "title" | "ledger">): string[] {
-  const { lost, duplicated, unexpected, wrong, crashes } = ledger;
-  const named = { lost, unexpected, wrong, ...(crashes === 0 ? { duplicated } : {}) };
+  const { lost, duplicated, unexpected, wrong } = ledger;
+  const named = { lost, unexpected, wrong, duplicated: duplicated > copiesMax(ledger) ? duplicated : 0 };
   return Object.entries(named)
     .filter(([, count]) => count > 0)
     .map(([name, count]) => `${title}: ${count} ${count === 1 ? "event" : "events"} ${name}`);

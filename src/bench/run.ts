@@ -23,6 +23,7 @@ export async function runBench(options: BenchOptions): Promise<BenchResult> {
     node: process.version,
     machine,
     scale: 1,
+    isOwnLoad: true,
     isPartial,
     isVoid: (run.calibration?.drift ?? 0) > NOISE_MAX,
     runs: [run],

@@ -5,7 +5,14 @@ import { withCalibration } from "./measure.ts";
 import type { Pair } from "./pairs.ts";
 import { type BenchOptions, rigSettings } from "./plan.ts";
 import { directoryBytes } from "./proc.ts";
-import type { BenchResult, RunFigures, RunPlan, Verdict } from "./result.ts";
+import {
+  type BenchResult,
+  copiesMax,
+  faultsOf,
+  type RunFigures,
+  type RunPlan,
+  type Verdict,
+} from "./result.ts";
 import { Rig, type RigSettings } from "./rig.ts";
 import { BEHAVIOUR } from "./site.ts";
 import { Workspace } from "./workspace.ts";
@@ -80,7 +87,7 @@ export class Stage {
     this.verdict(name, `${shown(value)} ${unit}`, `at least ${shown(bar)} ${unit}`, value >= bar);
   }
 
-  /** Of pairs on one daemon: the last one is shown, and its ledger is of all of them. */
+  /** Of pairs on one daemon: the last one is shown, and its ledger is of all of them, refusals included. */
   cleanPairs(pairs: readonly Pair[]): void {
     const last = pairs.at(-1);
     if (last === undefined) throw new Error("no pair was played");
@@ -88,16 +95,20 @@ export class Stage {
     this.clean(last.runs[1]);
   }
 
-  /** Nothing lost, doubled or made up. */
-  clean(run: RunFigures): void {
-    const { lost, duplicated, unexpected, wrong, crashes } = run.ledger;
-    const isClean = lost + unexpected + wrong + (crashes === 0 ? duplicated : 0) === 0;
-    const bar = crashes === 0 ? "0 lost, 0 duplicated" : "0 lost";
+  /**
+   * Nothing lost, doubled or made up; and nothing refused or left unanswered, where that is not what is played: whoever
+   * refuses a part has an easy time with the rest.
+   */
+  clean(run: Pick<RunFigures, "title" | "ledger">, { mayRefuse = false } = {}): void {
+    const { lost, duplicated, unexpected, wrong, refused, unknown, crashes } = run.ledger;
+    const copies = crashes === 0 ? "0 duplicated" : `at most ${copiesMax(run.ledger)} duplicated`;
+    const isTaken = refused + (crashes === 0 ? unknown : 0) === 0;
     this.verdict(
       `${run.title}: ledger`,
-      `${lost} lost, ${duplicated} duplicated, ${unexpected} unexpected, ${wrong} wrong`,
-      bar,
-      isClean,
+      `${lost} lost, ${duplicated} duplicated, ${unexpected} unexpected, ${wrong} wrong` +
+        (mayRefuse ? "" : `, ${refused} refused, ${unknown} unanswered`),
+      `0 lost, ${copies}${mayRefuse ? "" : ", 0 refused"}`,
+      faultsOf(run).length === 0 && (mayRefuse || isTaken),
     );
   }
 }
@@ -130,6 +141,7 @@ export async function playScenario(
     node: process.version,
     machine: stage.machine ?? machineOf(options),
     scale,
+    isOwnLoad: options.rateGiven !== null || options.durationGivenMs !== null,
     isPartial,
     isVoid,
     runs,

@@ -32,6 +32,8 @@ export function printResult(terminal: Terminal, result: BenchResult): void {
   }
   for (const note of result.notes) terminal.line(note, "dim");
   if (result.scale !== 1) terminal.line(`scaled to ${result.scale}: a trial, not a measurement`, "yellow");
+  if (result.isOwnLoad && result.verdicts.length > 0)
+    terminal.line("another load than the scenario's: its bars are not for it", "yellow");
   if (result.isPartial) terminal.line("stopped before its end", "yellow");
   if (result.isVoid) terminal.line("void: noisy machine", "red");
   for (const fault of result.isPartial ? [] : faultsIn(result)) terminal.line(fault, "red");

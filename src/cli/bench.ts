@@ -101,15 +101,15 @@ export const SCENARIO_SUMMARIES: Readonly<Record<string, string>> = {
   flood: "one user floods, one lane is full: the others are served as before",
   outage: "receivers down for a minute, a crash in the middle: parked, then drained, nothing lost",
   backlog: "5 million waiting: intake, memory and restart as with none, and drained at speed",
-  peak: "60,000 events/s for a minute: accepted or refused, nothing lost, then calm again",
+  peak: "60,000 events/s for two minutes: accepted or refused, nothing lost, then calm again",
   hot: "one webhook with a 50 ms receiver takes 2,000 events/s",
   broadcast: "one event for 100,000 webhooks: each gets it once, the others do not feel it",
-  registry: "a million webhooks: registering, restart, and load that no cache likes",
+  registry: "a million webhooks: registering, restart, load that no cache likes and one that it does",
   retention: "30 min with pruning at work: latency, memory and disk stay flat",
   readers: "50 clients read lists and the stream: publishing is as fast as without",
   tail: "CPU an event with and without `hookd deliveries tail`, nine pairs in turn",
   "slow-disk": "a disk that takes 2 s to sync: refused with Retry-After, nothing lost, goes on by itself",
-  "full-disk": "a disk that fills up: refused with Retry-After, deliveries go on, resumes (needs root)",
+  "full-disk": "a disk that fills up, to the last block: refused with Retry-After, resumes (needs root)",
 };
 
 function scenarioHelp(): string {
@@ -148,8 +148,17 @@ async function playOf(options: Options): Promise<(given: BenchOptions) => Promis
     if (options.scale !== undefined) throw usage("--scale is for a --scenario");
     if (options.max === true && options.rate !== undefined)
       throw usage("--max finds the rate: leave out --rate");
-    const { failing, hanging, rate, batch, duration, warmUp } = { ...LOAD_DEFAULTS, ...options };
+    const load = { ...LOAD_DEFAULTS, ...options };
+    const { failing, hanging, rate, batch, duration, warmUp } = load;
     if (failing + hanging > 1) throw usage("--failing and --hanging are more than all webhooks together");
+    if (options.max === true && failing + hanging > 0)
+      throw usage("--max looks for what is all delivered: leave out --failing and --hanging");
+    for (const name of ["failing", "hanging"] as const) {
+      if (load[name] > 0 && Math.round(load[name] * load.webhooks) === 0)
+        throw usage(`--${name}: that share of ${load.webhooks} webhooks is none of them`);
+    }
+    if (load.origins > load.webhooks)
+      throw usage(`${load.origins} origins need as many --webhooks: there are ${load.webhooks}`);
     if (batch > rate) throw usage(`a batch of ${batch} takes more than a second to fill at ${rate} events/s`);
     if ((rate * (duration + warmUp)) / 1_000 > PLANNED_MAX)
       throw usage(
@@ -168,6 +177,8 @@ async function playOf(options: Options): Promise<(given: BenchOptions) => Promis
       `known are ${Object.keys(SCENARIO_SUMMARIES).join(", ")}`,
     );
   }
+  if (scenario.name === "max" && options.calibrate === 0)
+    throw usage("the scenario max is judged against the bare loops: leave out --calibrate 0");
   const wrong = given.find((name) => !scenario.takes.some((taken) => taken === name));
   if (wrong !== undefined || options.max === true) {
     const option =
@@ -191,7 +202,7 @@ function benchOptions(
       durationMs: load.duration,
       warmUpMs: load.warmUp,
       webhooks: load.webhooks,
-      origins: Math.min(load.origins, load.webhooks),
+      origins: load.origins,
       users: load.users,
       payloadBytes: load.payload,
       batch: load.batch,

@@ -34,6 +34,8 @@ describe("the documents", () => {
     expect(unfitness(benchResult({ isVoid: true }))).toContain("void");
     expect(unfitness(benchResult({ isPartial: true }))).toContain("stopped");
     expect(unfitness(benchResult({ scale: 0.1 }))).toContain("scaled");
+    expect(unfitness(benchResult({ isOwnLoad: true, verdicts }))).toContain("another load");
+    expect(unfitness(benchResult({ isOwnLoad: true, verdicts: [] }))).toBe(null);
   });
 
   it("have a picture that is drawn without a browser", () => {

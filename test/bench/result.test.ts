@@ -24,8 +24,10 @@ describe("a result", () => {
     expect(result.runs.flatMap(faultsOf)).toEqual([`run: 1 event ${what}`]);
   });
 
-  it("excuses second copies after a crash, and nothing else", () => {
+  it("excuses second copies after a crash, of what may be in flight, and nothing else", () => {
     expect(exitCodeOf(resultWith({ duplicated: 3, crashes: 1 }))).toBe(0);
+    expect(exitCodeOf(resultWith({ duplicated: 4_097, crashes: 1 }))).toBe(1);
+    expect(exitCodeOf(resultWith({ duplicated: 4_097, crashes: 2 }))).toBe(0);
     expect(exitCodeOf(resultWith({ lost: 1, crashes: 1 }))).toBe(1);
   });
 

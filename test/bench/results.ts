@@ -104,6 +104,7 @@ export function benchResult(changes: Partial<BenchResult> = {}): BenchResult {
       disk: { device: "/dev/a", fileSystem: "ext4", freeBytes: 1e9 },
     },
     scale: 1,
+    isOwnLoad: false,
     isPartial: false,
     isVoid: false,
     runs: [runFigures()],

@@ -6,14 +6,15 @@ import { join } from "node:path";
 /** A small file system of its own, in a file, that can be filled up. */
 export interface SmallDisk {
   readonly path: string;
-  /** Takes so many bytes away. */
+  /** Takes so many bytes away; all that there are, where there are no more. */
   fill(bytes: number): void;
   /** Gives them back. */
   empty(): void;
   remove(): void;
 }
 
-const CHUNK = Buffer.alloc(1 << 20, 1);
+/** Large ones first; then small ones take what is left to the last block. */
+const CHUNKS = [Buffer.alloc(1 << 20, 1), Buffer.alloc(1 << 10, 1)];
 
 /** Throws where the process may not mount. It is unmounted when the process ends, however it ends. */
 export function createSmallDisk(bytes: number): SmallDisk {
@@ -52,7 +53,8 @@ export function createSmallDisk(bytes: number): SmallDisk {
       // Written and not only allocated: what is counted as free must be gone.
       const file = openSync(ballast, "a");
       try {
-        for (let left = amount; left > 0; left -= CHUNK.length) writeSync(file, CHUNK);
+        let left = amount;
+        for (const chunk of CHUNKS) left = write(file, chunk, left);
       } finally {
         closeSync(file);
       }
@@ -60,6 +62,17 @@ export function createSmallDisk(bytes: number): SmallDisk {
     empty: () => rmSync(ballast, { force: true }),
     remove,
   };
+}
+
+/** Whole chunks of so many bytes, until there is no room. What is left of them. */
+function write(file: number, chunk: Buffer, bytes: number): number {
+  let left = bytes;
+  try {
+    for (; left >= chunk.length; left -= chunk.length) writeSync(file, chunk);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
+  }
+  return left;
 }
 
 function run(command: string, args: readonly string[]): void {

@@ -3,7 +3,7 @@ import { ledgerOf } from "../measure.ts";
 import { monoMs } from "../mono.ts";
 import { MAX_CONNECTIONS } from "../plan.ts";
 import { processMemory } from "../proc.ts";
-import type { Rig } from "../rig.ts";
+import type { Drained, Rig } from "../rig.ts";
 import type { Scenario, Stage } from "../stage.ts";
 
 const EVENTS = 5_000_000;
@@ -54,6 +54,8 @@ async function play(stage: Stage, rig: Rig, maxPerSecond: number): Promise<void>
     connections: 64,
     target: { first: 0, count: webhooks, isScattered: false },
   });
+  await rig.threads.flush();
+  const filled = rig.undelivered;
   const full = await intake(stage, rig);
   await rig.pause(SETTLE_MS);
   const fullBytes = processMemory(rig.daemon.pid)?.rssBytes ?? 0;
@@ -65,19 +67,24 @@ async function play(stage: Stage, rig: Rig, maxPerSecond: number): Promise<void>
   await rig.restart({});
   while (requests(rig) === requested) await rig.pause(POLL_MS);
   const firstSeconds = (monoMs() - begunMono) / 1_000;
-  const rate = await drainRate(rig);
+  const { perSecond, seconds, isComplete } = await drain(rig);
   const ledger = await ledgerOf(rig);
-  stage.notes.push(`intake ${empty.toFixed(0)}/s empty, ${full.toFixed(0)}/s with ${waiting} waiting`);
+  stage.notes.push(
+    `intake ${empty.toFixed(0)}/s empty, ${full.toFixed(0)}/s with ${filled} waiting`,
+    `${ledger.duplicated} duplicated by the crash`,
+  );
+  stage.atLeast("waiting", filled, waiting, "");
   stage.atLeast("intake with the backlog, to without", (full / empty) * 100, 90, "%");
   stage.atMost("RSS with the backlog, more than without", (fullBytes - emptyBytes) / MB, 100, "MB");
   stage.atMost("crash to first delivery", firstSeconds, 3, "s");
-  stage.atLeast("drained/s, to the max of this run", (rate / maxPerSecond) * 100, 80, "%");
+  stage.atLeast("drained/s, to the max of this run", (perSecond / maxPerSecond) * 100, 80, "%");
   stage.verdict(
-    "ledger",
-    `${ledger.lost} lost, ${ledger.wrong} wrong`,
-    "0 and 0",
-    ledger.lost + ledger.wrong === 0,
+    "all drained",
+    isComplete ? `in ${seconds.toFixed(0)} s` : `not in ${seconds.toFixed(0)} s`,
+    "all",
+    isComplete,
   );
+  stage.clean({ title: "backlog", ledger });
 }
 
 /** Events accepted a second, one by one, as fast as they are taken. */
@@ -99,17 +106,17 @@ async function intake(stage: Stage, rig: Rig): Promise<number> {
 
 /**
  * Delivered a second, over the time in which the first nine tenths went out: the last ones wait for their
- * lanes.
+ * lanes. `seconds` is the time for all of them.
  */
-async function drainRate(rig: Rig): Promise<number> {
+async function drain(rig: Rig): Promise<Drained & { readonly perSecond: number }> {
   rig.phase = "draining";
   await rig.threads.flush();
   const begun = { mono: monoMs(), delivered: rig.recorder.delivered, open: rig.undelivered };
   const target = begun.delivered + begun.open * 0.9;
   while (rig.recorder.delivered < target && monoMs() - begun.mono < DRAIN_MAX_MS) await rig.pause(100);
   const perSecond = ((rig.recorder.delivered - begun.delivered) * 1_000) / (monoMs() - begun.mono);
-  await rig.drain(DRAIN_MAX_MS);
-  return perSecond;
+  const { isComplete } = await rig.drain(DRAIN_MAX_MS);
+  return { perSecond, isComplete, seconds: (monoMs() - begun.mono) / 1_000 };
 }
 
 function requests(rig: Rig): number {

@@ -15,7 +15,8 @@ export const max: Scenario = {
       stage.clean(found.run);
     });
     stage.judge = ([run]) => {
-      if (run?.ratios == null) return;
+      if (run?.ratios == null)
+        throw new Error("max is judged against the bare loops, and they were not measured");
       stage.atLeast("delivered/s to bare posts/s", run.ratios.deliveredToBarePosts, 0.6, "x");
       stage.atMost("CPU of an event to bare accept + bare post", run.ratios.cpuToBare, 2, "x");
     };
