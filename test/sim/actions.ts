@@ -8,6 +8,7 @@ import type { DeliveryEntry, Try } from "./ledger.ts";
 import { publish, publishAction, publishActions } from "./publishers.ts";
 import { moodOf } from "./receiver-moods.ts";
 import type { Simulation } from "./simulation.ts";
+import { checkDisk } from "./step-rules.ts";
 import { Died } from "./world.ts";
 
 /** One thing that happens, by name. */
@@ -134,7 +135,7 @@ function switchOn(sim: Simulation) {
   const lane = sim.pickLane();
   const replayDisabled = sim.dice.chance(0.5);
   const switched = () => update(sim, lane, { isActive: true, replayDisabled });
-  return replayDisabled ? asked(sim, lane, switched) : switched();
+  return replayDisabled ? asked(sim, lane, true, switched) : switched();
 }
 
 function pickDelivery(sim: Simulation): DeliveryEntry | undefined {
@@ -157,27 +158,48 @@ async function retry(sim: Simulation): Promise<void> {
 
 async function replay(sim: Simulation): Promise<void> {
   const lane = sim.pickLane();
-  const statuses = sim.dice.chance(0.3) ? (["dead", "success"] as const) : (["dead"] as const);
+  const areDeadOnly = !sim.dice.chance(0.3);
+  const statuses = areDeadOnly ? (["dead"] as const) : (["dead", "success"] as const);
   const ratePerSecond = sim.dice.chance(0.3) ? 10 : null;
   const select = { webhookId: lane.id, statuses };
   const spec = { kind: "replay", userId: null, select, ratePerSecond } as const;
-  await asked(sim, lane, () => quietly(sim, sim.world.director.createJob(spec)));
+  await asked(sim, lane, areDeadOnly, () => quietly(sim, sim.world.director.createJob(spec)));
 }
 
 /** What the lane's deliveries were, or have become by the time of the answer, may be sent again. */
-async function asked(sim: Simulation, lane: LaneEntry, call: () => Promise<unknown>): Promise<void> {
-  const reopen = () => sim.ledger.reopenAll(lane.id);
+async function asked(
+  sim: Simulation,
+  lane: LaneEntry,
+  areDeadOnly: boolean,
+  call: () => Promise<unknown>,
+): Promise<void> {
+  const reopen = () => sim.ledger.reopenAll(lane.id, areDeadOnly);
   reopen();
   await call();
-  lane.replayedMono = sim.world.time.mono();
-  lane.replayedNow = sim.world.clock.now();
+  if (!areDeadOnly) {
+    lane.replayedMono = sim.world.time.mono();
+    lane.replayedNow = sim.world.clock.now();
+  }
   reopen();
 }
 
+/** Of one webhook, with a look at the disk before: what is open or delivered there is not the purge's. */
 async function purge(sim: Simulation): Promise<void> {
-  sim.hasPurged = true;
-  const select = { webhookId: sim.pickLane().id };
-  await quietly(sim, sim.world.director.createJob({ kind: "purge", userId: null, select }));
+  const { world } = sim;
+  const { director } = world;
+  const { id: webhookId } = sim.pickLane();
+  await checkDisk(sim);
+  const asked = sim.moment();
+  const job = await quietly(sim, director.createJob({ kind: "purge", userId: null, select: { webhookId } }));
+  const isRefused = job === null && world.isRunning && world.director === director;
+  if (isRefused) return;
+  sim.purges.push({
+    webhookId,
+    jobId: job?.id ?? Number.POSITIVE_INFINITY,
+    madeAt: job?.createdAt ?? asked.now,
+    asked,
+    answered: sim.moment(),
+  });
 }
 
 /**

@@ -13,7 +13,7 @@ export interface LaneEntry {
   pausedSince: number | null;
   /** It was off at some time, so that deliveries may have ended for that. */
   wasOff: boolean;
-  /** When a replay of its deliveries was last answered: what had ended by then may be sent again. */
+  /** When a replay of its delivered ones was last answered: what had ended by then may be sent again. */
   replayedMono: number;
   replayedNow: number;
   tokens: number;

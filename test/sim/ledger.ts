@@ -8,6 +8,8 @@ import type { Kept } from "./disks.ts";
  */
 export interface Moment {
   readonly mono: number;
+  /** By the director's own clock. */
+  readonly now: number;
   readonly forwardMs: number;
   /** How far the director's clock had gone back over restarts. */
   readonly regressMs: number;
@@ -78,9 +80,8 @@ export class Ledger {
     this.#now = now;
   }
 
-  elapsedMs(since: Moment): number {
-    const now = this.#now();
-    return now.mono - since.mono + now.forwardMs - since.forwardMs;
+  elapsedMs(since: Moment, until: Moment = this.#now()): number {
+    return until.mono - since.mono + until.forwardMs - since.forwardMs;
   }
 
   ask(hasUid: boolean, webhookIds: readonly WebhookId[], isBroadcast: boolean): EventEntry {
@@ -173,9 +174,12 @@ export class Ledger {
     entry.isMoved = true;
   }
 
-  /** The same for all deliveries to a webhook. */
-  reopenAll(webhookId: WebhookId): void {
-    for (const entry of this.deliveries.values()) if (entry.webhookId === webhookId) this.reopen(entry);
+  /** The same for all deliveries to a webhook, but those that are known to be delivered if only the dead are asked for. */
+  reopenAll(webhookId: WebhookId, areDeadOnly: boolean): void {
+    for (const entry of this.deliveries.values()) {
+      if (entry.webhookId !== webhookId || (areDeadOnly && isDelivered(entry))) continue;
+      this.reopen(entry);
+    }
   }
 
   /** What was not recorded may happen again; what was asked may have been done. */
@@ -188,4 +192,9 @@ export class Ledger {
       if (entry.last && !entry.last.ended) entry.last = { ...entry.last, ended: null, verdict: "lost" };
     }
   }
+}
+
+/** As the director has said, or will, or as the disk has it: unless it was sent again since, and failed. */
+function isDelivered({ isRecorded, hasSucceeded, kept, last }: DeliveryEntry): boolean {
+  return isRecorded || hasSucceeded || (kept?.status === "success" && last?.verdict === "success");
 }

@@ -1,9 +1,10 @@
+import type { Job, JobSpec } from "../../src/domain/job.ts";
 import { Problem } from "../../src/domain/problem.ts";
 import type { DirectorDeps } from "../../src/engine/director-deps.ts";
 import type { Lane } from "../../src/engine/lane.ts";
 import { Schedule } from "../../src/engine/schedule.ts";
 import type { Outcome, SendOrder } from "../../src/sender/port.ts";
-import type { CommitBatch, Committed, Store } from "../../src/store/port.ts";
+import type { CommitBatch, Committed, LaneChange, Store } from "../../src/store/port.ts";
 import { seededRandom } from "../support/fake-clock.ts";
 
 /** A bug at work: what the director is given, and what it hears, altered. */
@@ -21,6 +22,8 @@ export interface Plant {
   /** `random` is the plant's own. */
   plant(random: () => number): ActivePlant;
 }
+
+const PURGED_OPEN = 5;
 
 /** Nothing is planted. */
 export const SOUND: ActivePlant = {
@@ -171,7 +174,47 @@ export const PLANTS: readonly Plant[] = [
           },
       ),
   },
+  {
+    name: "purge-of-all",
+    what: "a purge of one webhook's dead deliveries takes those of all webhooks",
+    plant: () => onJob((spec) => (spec.kind === "purge" ? { ...spec, select: {} } : spec)),
+  },
+  {
+    name: "purge-of-open",
+    what: "a purge takes open deliveries too",
+    plant: () => ({
+      ...SOUND,
+      deps: (deps) => ({ ...deps, store: instead(deps.store, "stepJob", purgingOpen(deps.store)) }),
+    }),
+  },
+  {
+    name: "replay-of-delivered",
+    what: "a replay of the dead takes successes too",
+    plant: () =>
+      onJob((spec) => {
+        if (spec.kind !== "replay") return spec;
+        return { ...spec, select: { ...spec.select, statuses: ["dead", "success"] } };
+      }),
+  },
 ];
+
+/** Ends, as of the time when the purge was made, a few of those that are open; then the purge takes them. */
+function purgingOpen(store: Store): (stepJob: Store["stepJob"]) => Store["stepJob"] {
+  return (stepJob) => async (id, limit, context) => {
+    const { spec, createdAt } = (await store.getJob(id)) as Job;
+    const changes: LaneChange[] = [];
+    if (spec.kind === "purge" && spec.select.webhookId !== undefined) {
+      const filter = { webhookId: spec.select.webhookId, statuses: ["pending", "retrying"] as const };
+      const { items } = await store.listDeliveries(filter, { limit: PURGED_OPEN, before: null });
+      for (const delivery of items) {
+        const change = await store.kill(delivery.id, "cancelled", createdAt);
+        if (change) changes.push({ ...change, died: 0 });
+      }
+    }
+    const step = await stepJob(id, limit, context);
+    return { ...step, changes: [...changes, ...step.changes] };
+  };
+}
 
 export function plantOf(name: string): Plant {
   const found = PLANTS.find((plant) => plant.name === name);
@@ -202,6 +245,12 @@ function onCommit(
   make: (commit: Store["commit"]) => (batch: CommitBatch) => Promise<Committed>,
 ): ActivePlant {
   return { ...SOUND, deps: (deps) => ({ ...deps, store: instead(deps.store, "commit", make) }) };
+}
+
+/** Jobs are stored for something else than what was asked for. */
+function onJob(make: (spec: JobSpec) => JobSpec): ActivePlant {
+  const insertJob = (insert: Store["insertJob"]) => (job: Job) => insert({ ...job, spec: make(job.spec) });
+  return { ...SOUND, deps: (deps) => ({ ...deps, store: instead(deps.store, "insertJob", insertJob) }) };
 }
 
 /** Every schedule has the other method, until the plant is removed. */

@@ -12,6 +12,7 @@ import { Dice } from "./dice.ts";
 import { type LaneEntry, LaneModel } from "./lane-model.ts";
 import { Ledger, type Moment } from "./ledger.ts";
 import type { ActivePlant } from "./plants.ts";
+import type { Purge } from "./purge-model.ts";
 import { SimWorld, type WorldWatcher } from "./world.ts";
 
 /** When, and in which order, the director decided to make an attempt. */
@@ -57,8 +58,9 @@ export class Simulation implements WorldWatcher {
   readonly stored = new Map<string, DeliveryId>();
   /** Reported ends of attempts whose record is not durable yet: their slots are in use. */
   readonly unsettled = new Map<DeliveryId, WebhookId>();
-  /** Somebody has deleted dead deliveries. */
-  hasPurged = false;
+  readonly purges: Purge[] = [];
+  /** When the whole disk was last read. */
+  lastLook: Moment = { mono: 0, now: 0, forwardMs: 0, regressMs: 0 };
   /** Webhooks that broadcasts and events find, by event. */
   readonly webhooks: Webhook[] = [];
 
@@ -91,8 +93,8 @@ export class Simulation implements WorldWatcher {
   }
 
   moment(): Moment {
-    const { time, forwardMs, regressMs } = this.world;
-    return { mono: time.mono(), forwardMs, regressMs };
+    const { time, clock, forwardMs, regressMs } = this.world;
+    return { mono: time.mono(), now: clock.now(), forwardMs, regressMs };
   }
 
   instant(): Instant {
@@ -145,7 +147,7 @@ export class Simulation implements WorldWatcher {
       const entry = this.ledger.deliveries.get(attempt.deliveryId);
       if (!entry || attempt.status !== "success") continue;
       const { replayedMono, replayedNow } = this.lanes.get(attempt.webhookId);
-      // The director's clock may stand still after a crash: what ends in the moment of a replay is the replay's too.
+      // The director's clock may stand still after a crash: what is delivered in the moment of a replay is the replay's too.
       const isAfter = this.#commitAt.mono > replayedMono && this.#commitAt.now > replayedNow;
       if (isAfter) entry.isRecorded = true;
       else this.ledger.reopen(entry);

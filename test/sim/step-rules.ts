@@ -2,6 +2,7 @@ import { attemptsMax } from "../../src/domain/retry.ts";
 import type { LaneLive } from "../../src/engine/port.ts";
 import type { Kept } from "./disks.ts";
 import type { DeliveryEntry } from "./ledger.ts";
+import { isPurged } from "./purge-model.ts";
 import type { Simulation } from "./simulation.ts";
 
 /** What the disk and the director say after a step. */
@@ -36,7 +37,7 @@ export async function checkStep(sim: Simulation, isFull: boolean): Promise<void>
 /**
  * Conservation: accepted = queued + leased + delivered + dead + deleted by retention, each delivery by name.
  */
-async function checkDisk(sim: Simulation): Promise<Look> {
+export async function checkDisk(sim: Simulation): Promise<Look> {
   const { ledger, world } = sim;
   const openOf = new Map<number, number>();
   const count = { open: 0, success: 0, dead: 0 };
@@ -63,6 +64,7 @@ async function checkDisk(sim: Simulation): Promise<Look> {
     else if (entry.last === null) continue;
     entry.isGone = true;
   }
+  sim.lastLook = now;
   return { ...count, openOf };
 }
 
@@ -92,13 +94,13 @@ function checkOnce(sim: Simulation, entry: DeliveryEntry): void {
 }
 
 /**
- * Retention deletes what ended long enough ago; when it ended is between two looks, the first of which saw it open, or
+ * A purge deletes what was dead; retention what ended long enough ago; when it ended is between two looks, the first of which saw it open, or
  * when its receiver answered: a commit that is slow writes down that time.
  */
 function checkGone(sim: Simulation, entry: DeliveryEntry): void {
   const { successMs, deadMs } = sim.world.config.retention;
   const status = entry.kept?.status;
-  if (sim.hasPurged && status !== "success") return;
+  if (isPurged(sim, entry)) return;
   const leastMs = status === "dead" ? deadMs : status === "success" ? successMs : Math.min(successMs, deadMs);
   const answered = status === "success" ? (entry.last?.ended ?? entry.lastOpen) : entry.lastOpen;
   const elapsedMs = Math.max(sim.ledger.elapsedMs(entry.lastOpen), sim.ledger.elapsedMs(answered));
