@@ -1,6 +1,7 @@
 import type { DeliveryId } from "../../src/domain/ids.ts";
 import { Problem } from "../../src/domain/problem.ts";
 import type { Outcome } from "../../src/sender/port.ts";
+import { excusePurged } from "./broadcast-rules.ts";
 import { crashActions } from "./crashes.ts";
 import { QUICK, type StoreMood } from "./faulty-store.ts";
 import type { LaneEntry } from "./lane-model.ts";
@@ -193,6 +194,7 @@ async function purge(sim: Simulation): Promise<void> {
   const job = await quietly(sim, director.createJob({ kind: "purge", userId: null, select: { webhookId } }));
   const isRefused = job === null && world.isRunning && world.director === director;
   if (isRefused) return;
+  excusePurged(sim, webhookId);
   sim.purges.push({
     webhookId,
     jobId: job?.id ?? Number.POSITIVE_INFINITY,

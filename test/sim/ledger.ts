@@ -74,6 +74,8 @@ export class Ledger {
   readonly accepted: DeliveryEntry[] = [];
   readonly #now: () => Moment;
   readonly #askedAt = new Map<number, Moment>();
+  /** The events and webhooks of all deliveries that were heard of: `17/42`. */
+  readonly #heardOf = new Set<string>();
   attempts = 0;
 
   constructor(now: () => Moment) {
@@ -127,7 +129,13 @@ export class Ledger {
       isGone: false,
     };
     this.deliveries.set(id, entry);
+    this.#heardOf.add(`${n}/${webhookId}`);
     return entry;
+  }
+
+  /** Whether the event's delivery to the webhook was seen: on the disk, in an answer, or by its receiver. */
+  isHeardOf({ n }: EventEntry, webhookId: WebhookId): boolean {
+    return this.#heardOf.has(`${n}/${webhookId}`);
   }
 
   /** Call when an event is handed over, before it can be stored. */

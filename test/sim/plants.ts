@@ -1,9 +1,12 @@
 import type { Job, JobSpec } from "../../src/domain/job.ts";
 import { Problem } from "../../src/domain/problem.ts";
+import { Director } from "../../src/engine/director.ts";
 import type { DirectorDeps } from "../../src/engine/director-deps.ts";
 import type { Lane } from "../../src/engine/lane.ts";
+import type { PublishRequest } from "../../src/engine/port.ts";
 import { Schedule } from "../../src/engine/schedule.ts";
 import type { Outcome, SendOrder } from "../../src/sender/port.ts";
+import { type DeliveryRecord, MemoryDisk } from "../../src/store/memory/disk.ts";
 import type { CommitBatch, Committed, LaneChange, Store } from "../../src/store/port.ts";
 import { seededRandom } from "../support/fake-clock.ts";
 
@@ -62,6 +65,7 @@ export const PLANTS: readonly Plant[] = [
     what: "one in 500 times a lane is not put where it belongs after it changed: nobody wakes it",
     plant: (random) =>
       patched(
+        Schedule.prototype,
         "touch",
         (touch) =>
           function (this: Schedule, lane: Lane, now: number, nowMono: number) {
@@ -106,6 +110,7 @@ export const PLANTS: readonly Plant[] = [
     what: "one in 50 retries does not give its slot back",
     plant: (random) =>
       patched(
+        Schedule.prototype,
         "end",
         (end) =>
           function (this: Schedule, lane: Lane, isRetry: boolean, now: number, nowMono: number) {
@@ -154,6 +159,7 @@ export const PLANTS: readonly Plant[] = [
     what: "retries do not mind how many attempts their lane may have in flight",
     plant: () =>
       patched(
+        Schedule.prototype,
         "plan",
         (plan) =>
           function (this: Schedule, now: number, nowMono: number) {
@@ -196,7 +202,60 @@ export const PLANTS: readonly Plant[] = [
         return { ...spec, select: { ...spec.select, statuses: ["dead", "success"] } };
       }),
   },
+  {
+    name: "expansion-skips",
+    what: "an expansion skips one webhook in a slice (on the memory store)",
+    plant: skippingExpansion,
+  },
+  {
+    name: "untold-deliveries",
+    what: "one in 50 times when events are published, the answers name no deliveries",
+    plant: (random) =>
+      patched(
+        Director.prototype,
+        "publishMany",
+        (publishMany) =>
+          async function (this: Director, events: readonly PublishRequest[]) {
+            const outcomes = await publishMany.call(this, events);
+            if (random() >= 1 / 50) return outcomes;
+            return outcomes.map((one) => (one instanceof Problem ? one : { ...one, deliveries: [] }));
+          },
+      ),
+  },
 ];
+
+/** One in four deliveries of an expansion is not stored, and counted nowhere; the job goes on behind it. */
+function skippingExpansion(random: () => number): ActivePlant {
+  const skipped = new Set<string>();
+  const isExpanding = (disk: MemoryDisk, { event, id }: DeliveryRecord) =>
+    !disk.deliveries.has(id) &&
+    [...disk.jobs.values()].some(
+      ({ job }) => job.status === "running" && job.spec.kind === "expand" && job.spec.event === event,
+    );
+  const uncounted = (stepJob: Store["stepJob"]): Store["stepJob"] => {
+    return async (id, limit, context) => {
+      const step = await stepJob(id, limit, context);
+      const { spec } = step.job;
+      if (spec.kind !== "expand") return step;
+      const changes = step.changes.filter(({ webhookId }) => !skipped.has(`${spec.event}/${webhookId}`));
+      return { ...step, changes };
+    };
+  };
+  const { remove } = patched(
+    MemoryDisk.prototype,
+    "put",
+    (put) =>
+      function (this: MemoryDisk, record) {
+        if (isExpanding(this, record) && random() < 1 / 4) skipped.add(`${record.event}/${record.webhookId}`);
+        else put.call(this, record);
+      },
+  );
+  return {
+    ...SOUND,
+    deps: (deps) => ({ ...deps, store: instead(deps.store, "stepJob", uncounted) }),
+    remove,
+  };
+}
 
 /** Ends, as of the time when the purge was made, a few of those that are open; then the purge takes them. */
 function purgingOpen(store: Store): (stepJob: Store["stepJob"]) => Store["stepJob"] {
@@ -253,14 +312,13 @@ function onJob(make: (spec: JobSpec) => JobSpec): ActivePlant {
   return { ...SOUND, deps: (deps) => ({ ...deps, store: instead(deps.store, "insertJob", insertJob) }) };
 }
 
-/** Every schedule has the other method, until the plant is removed. */
-function patched<K extends "touch" | "end" | "plan">(
+/** All objects of a class have the other method, until the plant is removed. */
+function patched<T extends object, K extends keyof T>(
+  prototype: T,
   name: K,
-  make: (
-    original: Schedule[K],
-  ) => (this: Schedule, ...args: Parameters<Schedule[K]>) => ReturnType<Schedule[K]>,
+  make: (original: T[K]) => T[K],
 ): ActivePlant {
-  const original = Schedule.prototype[name];
-  Object.assign(Schedule.prototype, { [name]: make(original) });
-  return { ...SOUND, remove: () => void Object.assign(Schedule.prototype, { [name]: original }) };
+  const original = prototype[name];
+  Object.assign(prototype, { [name]: make(original) });
+  return { ...SOUND, remove: () => void Object.assign(prototype, { [name]: original }) };
 }

@@ -2,6 +2,7 @@ import { Problem } from "../../src/domain/problem.ts";
 import type { Webhook } from "../../src/domain/webhook.ts";
 import type { PublishRequest, PublishResult } from "../../src/engine/port.ts";
 import type { Action } from "./actions.ts";
+import { checkAnswer } from "./broadcast-rules.ts";
 import type { EventEntry } from "./ledger.ts";
 import type { Simulation } from "./simulation.ts";
 import { Died } from "./world.ts";
@@ -56,6 +57,7 @@ async function broadcast(sim: Simulation): Promise<void> {
     all.map(({ id }) => id),
     true,
   );
+  sim.broadcasts.set(entry, new Set());
   const { uid, contentType, payload } = requestOf(entry, all[0]!);
   sim.ledger.handedOver(entry);
   const { director } = sim.world;
@@ -109,6 +111,7 @@ function take(sim: Simulation, entry: EventEntry, outcome: PublishResult | Probl
   if (outcome.isDuplicate && (entry.state === "asked" || entry.state === "refused")) {
     sim.say("a refused event is not stored", `event ${entry.n} is known`);
   }
+  checkAnswer(sim, entry, outcome);
   sim.ledger.accept(entry, outcome.deliveries);
 }
 

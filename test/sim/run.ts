@@ -1,4 +1,5 @@
 import { type Action, drawAction, quietly } from "./actions.ts";
+import { checkAnswer, checkBroadcasts } from "./broadcast-rules.ts";
 import { comeBack } from "./crashes.ts";
 import { QUICK } from "./faulty-store.ts";
 import type { Plant } from "./plants.ts";
@@ -209,10 +210,12 @@ async function end(sim: Simulation): Promise<void> {
       trace: null,
     };
     const result = await world.call(world.director.publish({ ...request, targets: [webhook.id] }));
+    checkAnswer(sim, entry, result);
     ledger.accept(entry, result.deliveries);
   }
   await drain(sim);
   await checkStep(sim, true);
+  checkBroadcasts(sim);
   for (const { id, kept, isGone } of ledger.accepted) {
     const isOpen = kept?.status === "pending" || kept?.status === "retrying";
     if (isOpen && !isGone) sim.say("everything drains", `delivery ${id} is ${kept.status}`);

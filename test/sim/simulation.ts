@@ -8,6 +8,7 @@ import { seededRandom } from "../support/fake-clock.ts";
 import type { SeenAttempt } from "../support/scripted-sender.ts";
 import { checkAttempt } from "./attempt-rules.ts";
 import { BreakerModel, type Instant } from "./breaker-model.ts";
+import type { OpenBroadcasts } from "./broadcast-rules.ts";
 import { Dice } from "./dice.ts";
 import { type LaneEntry, LaneModel } from "./lane-model.ts";
 import { Ledger, type Moment } from "./ledger.ts";
@@ -59,6 +60,7 @@ export class Simulation implements WorldWatcher {
   /** Reported ends of attempts whose record is not durable yet: their slots are in use. */
   readonly unsettled = new Map<DeliveryId, WebhookId>();
   readonly purges: Purge[] = [];
+  readonly broadcasts: OpenBroadcasts = new Map();
   /** When the whole disk was last read. */
   lastLook: Moment = { mono: 0, now: 0, forwardMs: 0, regressMs: 0 };
   /** Webhooks that broadcasts and events find, by event. */

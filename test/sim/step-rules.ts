@@ -1,5 +1,6 @@
 import { attemptsMax } from "../../src/domain/retry.ts";
 import type { LaneLive } from "../../src/engine/port.ts";
+import { checkBroadcasts, excuseRetained } from "./broadcast-rules.ts";
 import type { Kept } from "./disks.ts";
 import type { DeliveryEntry } from "./ledger.ts";
 import { isPurged } from "./purge-model.ts";
@@ -64,6 +65,7 @@ export async function checkDisk(sim: Simulation): Promise<Look> {
     else if (entry.last === null) continue;
     entry.isGone = true;
   }
+  excuseRetained(sim);
   sim.lastLook = now;
   return { ...count, openOf };
 }
@@ -187,6 +189,7 @@ async function checkCounts(sim: Simulation, look: Look | null): Promise<void> {
   if (laneCount > ids.length) sim.say("memory is bounded", `${laneCount} lanes of ${ids.length} webhooks`);
   checkBreakers(sim, ids, live);
   if (look && isQuiet(sim) && gauges.hookd_jobs_running === 0) {
+    checkBroadcasts(sim);
     ids.forEach((id, index) => {
       const { backlog, inFlight: held } = live[index] as LaneLive;
       const open = look.openOf.get(id) ?? 0;
