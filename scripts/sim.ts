@@ -3,7 +3,7 @@
 import { parseArgs } from "node:util";
 import { explain, type ManyOptions, simulateMany } from "../test/sim/many.ts";
 import { type OutageReport, outage, problemsOf } from "../test/sim/outage.ts";
-import { PLANTS } from "../test/sim/plants.ts";
+import { PLANTS, plantOf } from "../test/sim/plants.ts";
 import { LEAST } from "../test/sim/run.ts";
 import { assertNode } from "./run.ts";
 
@@ -24,8 +24,8 @@ twice at once, beyond its limits, or after its end.
   --seeds K        how many (${SEEDS}; ${SEEDS_PLANTED} with --plant)
   --hours H        simulated for each seed, before it heals and drains (1)
   --store NAME     memory (default) or sqlite
-  --plant NAME     plants a bug, and looks for it
-  --list-plants    which bugs there are
+  --plant NAME     plants a bug, and looks for it: by an invariant that it is to break
+  --list-plants    which bugs there are, and what is to find them
   --scenario NAME  outage; --webhooks N (10000) and --minutes M (60) make it smaller
   --trace          prints every step`;
 
@@ -67,7 +67,7 @@ function parse() {
 
 async function main(values: Values): Promise<number> {
   if (values.help) return say(HELP, 0);
-  if (values["list-plants"]) return say(PLANTS.map(({ name, what }) => `${name}: ${what}`).join("\n"), 0);
+  if (values["list-plants"]) return say(listOfPlants(), 0);
   if (values.scenario !== undefined) return runScenario(values.scenario, values);
   if (values.store !== "memory" && values.store !== "sqlite")
     throw new Misuse(`there is no store ${values.store}`);
@@ -83,6 +83,12 @@ async function main(values: Values): Promise<number> {
     ...(values.trace && { trace: (line: string) => console.log(line) }),
   };
   return plant === null ? runSound(options) : runPlanted(options, plant);
+}
+
+function listOfPlants(): string {
+  return PLANTS.map(({ name, what, foundBy }) => `${name}: ${what}\n  by: ${foundBy.join("; or ")}`).join(
+    "\n",
+  );
 }
 
 async function runSound(options: ManyOptions): Promise<number> {
@@ -110,14 +116,21 @@ async function runSound(options: ManyOptions): Promise<number> {
 }
 
 async function runPlanted(options: ManyOptions, plant: string): Promise<number> {
-  const { ran, failed } = await simulateMany(options);
-  const [found] = failed;
-  if (!found) return say(`${plant} was not found by ${ran} seeds, from ${options.firstSeed} on`, 1);
-  const [first] = found.violations;
-  return say(
-    `${plant} was found by seed ${found.seed}, after ${ran} seeds, by: ${first?.invariant}\n  ${first?.what}`,
-    0,
-  );
+  const { ran, failed, finding } = await simulateMany(options);
+  if (finding) {
+    const { invariant, what } = finding.violation;
+    return say(
+      `${plant} was found by seed ${finding.seed}, after ${ran} seeds, by: ${invariant}\n  ${what}`,
+      0,
+    );
+  }
+  const { foundBy } = plantOf(plant);
+  const others = new Set(failed.flatMap(({ violations }) => violations.map(({ invariant }) => invariant)));
+  const lines = [
+    `${plant} was not found by ${ran} seeds, from ${options.firstSeed} on: none broke ${foundBy.join(", or ")}`,
+    ...[...others].map((invariant) => `  broken was: ${invariant}`),
+  ];
+  return say(lines.join("\n"), 1);
 }
 
 async function runScenario(name: string, values: Values): Promise<number> {

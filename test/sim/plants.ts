@@ -22,6 +22,8 @@ export interface ActivePlant {
 export interface Plant {
   readonly name: string;
   readonly what: string;
+  /** The invariants that it breaks: anything else that goes wrong is no finding. */
+  readonly foundBy: readonly string[];
   /** `random` is the plant's own. */
   plant(random: () => number): ActivePlant;
 }
@@ -39,6 +41,7 @@ export const PLANTS: readonly Plant[] = [
   {
     name: "stale-token",
     what: "outcomes are settled without a look at the token: a late one of an old lease ends the new one",
+    foundBy: ["a slot is in use only while an attempt is in flight", "one attempt of a delivery at a time"],
     plant: () => {
       const tokens = new Map<number, number>();
       return {
@@ -63,6 +66,7 @@ export const PLANTS: readonly Plant[] = [
   {
     name: "lost-wake-up",
     what: "one in 500 times a lane is not put where it belongs after it changed: nobody wakes it",
+    foundBy: ["no lane with due work is forgotten", "everything drains"],
     plant: (random) =>
       patched(
         Schedule.prototype,
@@ -76,6 +80,7 @@ export const PLANTS: readonly Plant[] = [
   {
     name: "retry-after-ignored",
     what: "the Retry-After of an answer is not heard",
+    foundBy: ["no attempt before its schedule and Retry-After"],
     plant: () => ({
       ...SOUND,
       outcomes: (outcomes) => outcomes.map((outcome) => ({ ...outcome, retryAfterMs: null })),
@@ -84,6 +89,7 @@ export const PLANTS: readonly Plant[] = [
   {
     name: "early-retry",
     what: "jitter goes both ways: a retry may come a tenth before its time",
+    foundBy: ["no attempt before its schedule and Retry-After"],
     plant: () => ({
       ...SOUND,
       deps: (deps) => {
@@ -100,6 +106,7 @@ export const PLANTS: readonly Plant[] = [
   {
     name: "forgotten-breaker",
     what: "the state of lanes is not written: a crash closes every breaker",
+    foundBy: ["an open breaker lets only probes through"],
     plant: () =>
       onCommit((commit) => (batch) => {
         return commit({ ...batch, laneStates: [] });
@@ -108,6 +115,7 @@ export const PLANTS: readonly Plant[] = [
   {
     name: "slot-leak",
     what: "one in 50 retries does not give its slot back",
+    foundBy: ["a slot is in use only while an attempt is in flight", "the kept counts are right"],
     plant: (random) =>
       patched(
         Schedule.prototype,
@@ -121,6 +129,7 @@ export const PLANTS: readonly Plant[] = [
   {
     name: "half-commit",
     what: "one commit in 50 fails half-way, and all of its events are acknowledged",
+    foundBy: ["what was accepted is kept"],
     plant: (random) =>
       onCommit((commit) => async (batch) => {
         const half = batch.appends.length >> 1;
@@ -133,6 +142,7 @@ export const PLANTS: readonly Plant[] = [
   {
     name: "ack-before-durable",
     what: "events are acknowledged when the commit is begun, not when it is done",
+    foundBy: ["what was accepted is kept"],
     plant: () =>
       onCommit((commit) => async (batch) => {
         const settles = batch.settlements.length > 0 || batch.laneStates.length > 0;
@@ -146,6 +156,7 @@ export const PLANTS: readonly Plant[] = [
   {
     name: "refused-but-stored",
     what: "one commit in 50 is made, and reported as refused",
+    foundBy: ["nothing is stored but what was asked for", "a refused event is not stored"],
     plant: (random) =>
       onCommit((commit) => async (batch) => {
         const committed = await commit(batch);
@@ -157,6 +168,7 @@ export const PLANTS: readonly Plant[] = [
   {
     name: "uncapped-retries",
     what: "retries do not mind how many attempts their lane may have in flight",
+    foundBy: ["at most the cap in flight for a webhook"],
     plant: () =>
       patched(
         Schedule.prototype,
@@ -183,11 +195,13 @@ export const PLANTS: readonly Plant[] = [
   {
     name: "purge-of-all",
     what: "a purge of one webhook's dead deliveries takes those of all webhooks",
+    foundBy: ["what was accepted is kept"],
     plant: () => onJob((spec) => (spec.kind === "purge" ? { ...spec, select: {} } : spec)),
   },
   {
     name: "purge-of-open",
     what: "a purge takes open deliveries too",
+    foundBy: ["what was accepted is kept"],
     plant: () => ({
       ...SOUND,
       deps: (deps) => ({ ...deps, store: instead(deps.store, "stepJob", purgingOpen(deps.store)) }),
@@ -196,6 +210,10 @@ export const PLANTS: readonly Plant[] = [
   {
     name: "replay-of-delivered",
     what: "a replay of the dead takes successes too",
+    foundBy: [
+      "no attempt after an end was recorded",
+      "a success is repeated only where it could not be recorded",
+    ],
     plant: () =>
       onJob((spec) => {
         if (spec.kind !== "replay") return spec;
@@ -205,11 +223,13 @@ export const PLANTS: readonly Plant[] = [
   {
     name: "expansion-skips",
     what: "an expansion skips one webhook in a slice (on the memory store)",
+    foundBy: ["a broadcast reaches every webhook that it was for"],
     plant: skippingExpansion,
   },
   {
     name: "untold-deliveries",
     what: "one in 50 times when events are published, the answers name no deliveries",
+    foundBy: ["a 202 names a delivery for each webhook"],
     plant: (random) =>
       patched(
         Director.prototype,

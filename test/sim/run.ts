@@ -38,6 +38,10 @@ export interface RunCounts {
 /** What every run goes through at least. */
 export const LEAST = { deliveries: 1_000, crashes: 20, behaviourChanges: 5 } as const;
 
+/** What tells of the run and not of the director: an error of the simulation's own, and too little that happened. */
+export const ENDS = "the simulation ends";
+export const GOES_THROUGH_ENOUGH = "a run goes through enough";
+
 const HOUR_MS = 3_600_000;
 /** The run goes on where it has not yet been through enough. */
 const STEPS = 300;
@@ -66,7 +70,7 @@ export async function simulate(options: RunOptions): Promise<RunReport> {
     if (sim.wrong.length === 0) await heal(sim);
     if (sim.wrong.length === 0) await end(sim);
   } catch (error) {
-    sim.say("the simulation ends", error instanceof Error ? (error.stack ?? error.message) : String(error));
+    sim.say(ENDS, error instanceof Error ? (error.stack ?? error.message) : String(error));
   } finally {
     plant.remove();
     if (sim.world.isRunning) sim.world.crash();
@@ -108,7 +112,7 @@ async function live(sim: Simulation, hours: number): Promise<number> {
   while (sim.wrong.length === 0 && (step < STEPS || !isEnough(sim))) {
     step += 1;
     if (step > STEPS_MAX) {
-      sim.say("a run goes through enough", JSON.stringify(countsOf(sim)));
+      sim.say(GOES_THROUGH_ENOUGH, JSON.stringify(countsOf(sim)));
       break;
     }
     await doStep(sim, drawAction(sim, step > STEPS && sim.dice.chance(0.5)));

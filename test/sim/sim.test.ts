@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { explain, type ManyOptions, simulateMany } from "./many.ts";
+import { explain, findingOf, type ManyOptions, simulateMany } from "./many.ts";
 import { outage, problemsOf } from "./outage.ts";
-import { PLANTS } from "./plants.ts";
-import { LEAST } from "./run.ts";
+import { PLANTS, plantOf } from "./plants.ts";
+import { ENDS, GOES_THROUGH_ENOUGH, LEAST } from "./run.ts";
 
 /** The short form of `npm run sim`; HOOKD_SEED=n runs that seed alone. */
 const SEEDS = 30;
@@ -40,13 +40,27 @@ test(
 );
 
 test.each(PLANTS.map(({ name }) => name))(
-  "the simulation finds the planted bug %s",
+  "the simulation finds the planted bug %s, by an invariant that it is to break",
   async (plant) => {
-    const { failed } = await simulateMany({ ...SOUND, firstSeed: 1, seeds: SEEDS_PLANTED, plant });
-    expect(failed).toHaveLength(1);
+    const { finding } = await simulateMany({ ...SOUND, firstSeed: 1, seeds: SEEDS_PLANTED, plant });
+    expect(plantOf(plant).foundBy).toContain(finding?.violation.invariant);
   },
   LONG_MS,
 );
+
+test("a plant is not found by what it is not to break, by an error, nor by a run that starves", () => {
+  const violations = ["everything drains", ENDS, GOES_THROUGH_ENOUGH].map((invariant) => ({
+    invariant,
+    what: "",
+  }));
+  expect(
+    findingOf({ foundBy: ["memory is bounded", ENDS, GOES_THROUGH_ENOUGH] }, { seed: 1, violations }),
+  ).toBe(null);
+  expect(findingOf({ foundBy: ["everything drains"] }, { seed: 1, violations })).toEqual({
+    seed: 1,
+    violation: violations[0],
+  });
+});
 
 test(
   "the same seed is the same simulation",
