@@ -26,7 +26,8 @@ twice at once, beyond its limits, or after its end.
   --store NAME     memory (default) or sqlite
   --plant NAME     plants a bug, and looks for it: by an invariant that it is to break
   --list-plants    which bugs there are, and what is to find them
-  --scenario NAME  outage; --webhooks N (10000) and --minutes M (60) make it smaller
+  --scenario NAME  outage; --webhooks N (10000) and --minutes M (60) make it smaller, and --down S is for how
+                   many seconds hookd stays down after the crash (0)
   --trace          prints every step`;
 
 const OPTIONS = {
@@ -39,6 +40,7 @@ const OPTIONS = {
   scenario: { type: "string" },
   webhooks: { type: "string", default: "10000" },
   minutes: { type: "string", default: "60" },
+  down: { type: "string", default: "0" },
   trace: { type: "boolean", default: false },
   help: { type: "boolean", short: "h", default: false },
 } as const;
@@ -138,6 +140,7 @@ async function runScenario(name: string, values: Values): Promise<number> {
   const report = await outage({
     webhooks: numberOf(values.webhooks),
     minutes: numberOf(values.minutes),
+    downSeconds: Number(values.down),
     seed: numberOf(values.seed),
   });
   return sayOutage(report);
