@@ -9,6 +9,8 @@ import { assertNode } from "./run.ts";
 
 const SEEDS = 500;
 const SEEDS_PLANTED = 50;
+/** The first two are what opens every breaker, and the crash comes half-way. */
+const MINUTES_MIN = 6;
 
 const HELP = `The real director, lanes and retries on a fake clock, with seeded receivers, crashes, clock jumps and
 store errors. After every step the invariants are checked: nothing accepted is lost, nothing is sent early,
@@ -26,23 +28,36 @@ twice at once, beyond its limits, or after its end.
   --store NAME     memory (default) or sqlite
   --plant NAME     plants a bug, and looks for it: by an invariant that it is to break
   --list-plants    which bugs there are, and what is to find them
-  --scenario NAME  outage; --webhooks N (10000) and --minutes M (60) make it smaller, and --down S is for how
-                   many seconds hookd stays down after the crash (0)
-  --trace          prints every step`;
+  --trace          prints every step
+
+With --scenario outage:
+  --webhooks N     receivers that are down (10000)
+  --minutes M      for so long, ${MINUTES_MIN} at least (60)
+  --down S         seconds that hookd is down after the crash, half-way (0)
+  --seed N         what chance begins with (1)
+
+An option that would be ignored is refused.`;
 
 const OPTIONS = {
-  seed: { type: "string", default: "1" },
+  seed: { type: "string" },
   seeds: { type: "string" },
-  hours: { type: "string", default: "1" },
-  store: { type: "string", default: "memory" },
+  hours: { type: "string" },
+  store: { type: "string" },
   plant: { type: "string" },
-  "list-plants": { type: "boolean", default: false },
+  "list-plants": { type: "boolean" },
   scenario: { type: "string" },
-  webhooks: { type: "string", default: "10000" },
-  minutes: { type: "string", default: "60" },
-  down: { type: "string", default: "0" },
-  trace: { type: "boolean", default: false },
-  help: { type: "boolean", short: "h", default: false },
+  webhooks: { type: "string" },
+  minutes: { type: "string" },
+  down: { type: "string" },
+  trace: { type: "boolean" },
+  help: { type: "boolean", short: "h" },
+} as const;
+
+/** What each way to run it takes. */
+const TAKEN = {
+  "--list-plants": ["list-plants"],
+  "--scenario": ["scenario", "webhooks", "minutes", "down", "seed"],
+  "a run of seeds": ["seed", "seeds", "hours", "store", "plant", "trace"],
 } as const;
 
 type Values = ReturnType<typeof parse>;
@@ -69,18 +84,22 @@ function parse() {
 
 async function main(values: Values): Promise<number> {
   if (values.help) return say(HELP, 0);
-  if (values["list-plants"]) return say(listOfPlants(), 0);
+  if (values["list-plants"]) {
+    refuseOthers(values, "--list-plants");
+    return say(listOfPlants(), 0);
+  }
   if (values.scenario !== undefined) return runScenario(values.scenario, values);
-  if (values.store !== "memory" && values.store !== "sqlite")
-    throw new Misuse(`there is no store ${values.store}`);
+  refuseOthers(values, "a run of seeds");
+  const { store = "memory" } = values;
+  if (store !== "memory" && store !== "sqlite") throw new Misuse(`there is no store ${store}`);
   const plant = values.plant ?? null;
   if (plant !== null && !PLANTS.some(({ name }) => name === plant))
     throw new Misuse(`there is no plant ${plant}`);
   const options: ManyOptions = {
-    firstSeed: numberOf(values.seed),
-    seeds: numberOf(values.seeds ?? String(plant === null ? SEEDS : SEEDS_PLANTED)),
-    hours: numberOf(values.hours),
-    store: values.store,
+    firstSeed: wholeOf("seed", values.seed ?? "1"),
+    seeds: wholeOf("seeds", values.seeds ?? String(plant === null ? SEEDS : SEEDS_PLANTED)),
+    hours: hoursOf(values.hours ?? "1"),
+    store,
     plant,
     ...(values.trace && { trace: (line: string) => console.log(line) }),
   };
@@ -137,11 +156,18 @@ async function runPlanted(options: ManyOptions, plant: string): Promise<number> 
 
 async function runScenario(name: string, values: Values): Promise<number> {
   if (name !== "outage") throw new Misuse(`there is no scenario ${name}`);
+  refuseOthers(values, "--scenario");
+  const minutes = wholeOf("minutes", values.minutes ?? "60", MINUTES_MIN);
+  const downSeconds = wholeOf("down", values.down ?? "0", 0);
+  // What is judged after the restart is a minute at least.
+  const downMax = minutes * 30 - 60;
+  if (downSeconds > downMax)
+    throw new Misuse(`--down ${downSeconds} is more than ${downMax} of ${minutes} minutes`);
   const report = await outage({
-    webhooks: numberOf(values.webhooks),
-    minutes: numberOf(values.minutes),
-    downSeconds: Number(values.down),
-    seed: numberOf(values.seed),
+    webhooks: wholeOf("webhooks", values.webhooks ?? "10000"),
+    minutes,
+    downSeconds,
+    seed: wholeOf("seed", values.seed ?? "1"),
   });
   return sayOutage(report);
 }
@@ -160,8 +186,23 @@ function say(text: string, code: number): number {
   return code;
 }
 
-function numberOf(text: string): number {
+/** What this way to run it would ignore. */
+function refuseOthers(values: Values, way: keyof typeof TAKEN): void {
+  const taken: readonly string[] = TAKEN[way];
+  const ignored = Object.keys(values).filter((name) => !taken.includes(name));
+  if (ignored.length === 0) return;
+  throw new Misuse(`${ignored.map((name) => `--${name}`).join(", ")} cannot be given with ${way}`);
+}
+
+function wholeOf(name: string, text: string, least = 1): number {
   const value = Number(text);
-  if (!(value > 0)) throw new Misuse(`${text} is no number above 0`);
+  const isWhole = /^\d+$/.test(text) && Number.isSafeInteger(value);
+  if (!isWhole || value < least) throw new Misuse(`--${name} ${text} is no whole number of ${least} or more`);
+  return value;
+}
+
+function hoursOf(text: string): number {
+  const value = Number(text);
+  if (!/^\d+(\.\d+)?$/.test(text) || value === 0) throw new Misuse(`--hours ${text} is no number above 0`);
   return value;
 }

@@ -4,17 +4,20 @@ import { outage, problemsOf } from "./outage.ts";
 import { PLANTS, plantOf } from "./plants.ts";
 import { ENDS, GOES_THROUGH_ENOUGH, LEAST } from "./run.ts";
 
-/** The short form of `npm run sim`; HOOKD_SEED=n runs that seed alone. */
-const SEEDS = 30;
-const SEEDS_SQLITE = 2;
+/** The long form, as `npm run sim` has it (`npm run gates`); otherwise a short one. HOOKD_SEED=n runs that seed alone. */
+const IS_GATES = (process.env.HOOKD_GATES ?? "") !== "";
+const SEEDS = IS_GATES ? 500 : 30;
+const HOURS = IS_GATES ? 1 : 0.5;
+const SEEDS_SQLITE = IS_GATES ? 20 : 2;
 const SEEDS_PLANTED = 50;
-const LONG_MS = 120_000;
+const OUTAGE = IS_GATES ? { webhooks: 10_000, minutes: 60 } : { webhooks: 1_000, minutes: 10 };
+const LONG_MS = IS_GATES ? 1_800_000 : 120_000;
 
 const given = process.env.HOOKD_SEED;
 const SOUND: ManyOptions = {
   firstSeed: given === undefined ? 1 : Number(given),
   seeds: given === undefined ? SEEDS : 1,
-  hours: 0.5,
+  hours: HOURS,
   store: "memory",
   plant: null,
 };
@@ -80,7 +83,7 @@ test(
 test(
   "an outage of all receivers, with a crash in it, leaves parked lanes quiet and ends without a loss",
   async () => {
-    const report = await outage({ webhooks: 1_000, minutes: 10, downSeconds: 0, seed: 1 });
+    const report = await outage({ ...OUTAGE, downSeconds: 0, seed: 1 });
     expect(problemsOf(report)).toEqual([]);
   },
   LONG_MS,
