@@ -425,7 +425,7 @@ class SqliteStore implements Store {
     return {
       bytes: fileBytes(this.#path),
       walBytes: fileBytes(`${this.#path}-wal`),
-      unfolded: this.#hot.dirtyCount,
+      unfolded: this.#hot.unfoldedCount,
       dead: this.#deliveries.deadCount(),
     };
   }
