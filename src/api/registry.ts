@@ -26,8 +26,6 @@ export interface Registry {
   lookUp(userId: string, eventId: string): Promise<readonly WebhookId[]>;
   /** Forgets what is known of a user; what is being looked up is not kept. */
   invalidateUser(userId: string): void;
-  /** Forgets everything: after news may have been missed. */
-  clear(): void;
 }
 
 interface Entry {
@@ -132,9 +130,9 @@ export function createRegistry(
   }
 
   /** Whoever asks from now on must not be answered by a look that began before the change. */
-  function abandon(isConcerned: (lookup: Lookup) => boolean): void {
+  function abandon(userId: string): void {
     for (const [key, lookup] of lookups) {
-      if (!isConcerned(lookup)) continue;
+      if (lookup.userId !== userId) continue;
       lookup.isStale = true;
       lookups.delete(key);
     }
@@ -145,11 +143,7 @@ export function createRegistry(
     lookUp,
     invalidateUser(userId) {
       for (const key of [...(keysOfUser.get(userId) ?? [])]) entries.delete(key);
-      abandon((lookup) => lookup.userId === userId);
-    },
-    clear() {
-      entries.clear();
-      abandon(() => true);
+      abandon(userId);
     },
   };
 }

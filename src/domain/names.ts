@@ -39,9 +39,3 @@ export function isReservedEventId(eventId: string): boolean {
 export function isEventUid(text: string): boolean {
   return EVENT_UID.test(text);
 }
-
-/** What a webhook may name as its event: an event id, `prefix.*` where the prefix is an event id, or `*`. */
-export function isEventPattern(text: string): boolean {
-  if (text === "*") return true;
-  return isEventId(text.endsWith(".*") ? text.slice(0, -2) : text);
-}

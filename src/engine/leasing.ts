@@ -29,7 +29,6 @@ export interface LeasingDeps {
  */
 const LEASING_MAX_MS = 3;
 const ROUNDS_MAX = 16;
-const LEASE_GRACE_MS = 30_000;
 
 /** Fills the free slots, lane by lane in turn. The webhook is looked at again here: a change is obeyed. */
 export class Leasing {
@@ -72,14 +71,13 @@ export class Leasing {
   }
 
   #wantOf({ lane, status, limit }: Plan, now: number): LeaseWant {
-    const { flights, config } = this.#deps;
+    const { flights } = this.#deps;
     return {
       webhookId: lane.webhookId,
       status,
       limit,
       dueBy: now,
       firstToken: flights.takeTokens(limit),
-      until: now + (lane.webhook.timeoutMs ?? config.delivery.timeoutMs) + LEASE_GRACE_MS,
     };
   }
 

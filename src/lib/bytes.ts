@@ -64,11 +64,6 @@ export class ByteWriter {
     this.#at += 4 + value.length;
   }
 
-  /** Overwrites a u32 written earlier (a count that is known at the end). */
-  patchU32(at: number, value: number): void {
-    this.#view.setUint32(at, value, true);
-  }
-
   /** As if nothing had been written from `length` on. */
   cutTo(length: number): void {
     this.#at = Math.min(this.#at, length);

@@ -215,13 +215,9 @@ export interface LeaseWant {
   readonly dueBy: number;
   /** Tokens are handed out from this one upwards. */
   readonly firstToken: number;
-  /** When the leases end, wall clock. */
-  readonly until: number;
 }
 
 export interface LeaseGrant {
-  readonly webhookId: WebhookId;
-  readonly status: "pending" | "retrying";
   readonly leased: readonly Leased[];
   /** When the queue's next delivery that is not leased is due; null when there is none. */
   readonly nextDueAt: number | null;

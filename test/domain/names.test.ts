@@ -1,12 +1,8 @@
 import fc from "fast-check";
+import { Compile } from "typebox/compile";
 import { describe, expect, test } from "vitest";
-import {
-  isEventId,
-  isEventPattern,
-  isEventUid,
-  isReservedEventId,
-  isUserId,
-} from "../../src/domain/names.ts";
+import { EventPattern } from "../../src/api/schemas.ts";
+import { isEventId, isEventUid, isReservedEventId, isUserId } from "../../src/domain/names.ts";
 
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const isIn = (alphabet: string, text: string) => [...text].every((character) => alphabet.includes(character));
@@ -80,7 +76,20 @@ describe("an event uid", () => {
   });
 });
 
-describe("an event pattern", () => {
+describe("an event pattern, as the API's schema has it", () => {
+  const compiled = Compile(EventPattern);
+  const isEventPattern = (text: string) => compiled.Check(text);
+
+  test("takes every event id, and every event id with a star behind it", () => {
+    fc.assert(
+      fc.property(nearly, (text) => {
+        const isId = isEventId(text);
+        if (text !== "*" && !text.endsWith(".*")) expect(isEventPattern(text)).toBe(isId);
+        expect(isEventPattern(`${text}.*`)).toBe(isId);
+      }),
+    );
+  });
+
   test("is an event id, a prefix with a star, or a star", () => {
     for (const text of ["user.created", "user.*", "*", "a.b.*", "hookd.*"])
       expect(isEventPattern(text), text).toBe(true);

@@ -14,7 +14,7 @@ test("a lane that is woken a thousand times before a far retry has one wake-up s
     schedule.wake(now, now);
     const [plan] = schedule.plan(now, now);
     if (!plan) throw new Error("nothing was planned");
-    const grant = { webhookId: lane.webhookId, status: plan.status, leased: [{}] as never, nextDueAt: FAR };
+    const grant = { leased: [{}] as never, nextDueAt: FAR };
     schedule.granted(plan, grant, now, now);
     schedule.end(lane, true, now, now);
     expect(schedule.wakeCount).toBe(1);

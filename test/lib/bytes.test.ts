@@ -42,16 +42,6 @@ test("taken bytes are nobody else's: the writer begins anew", () => {
   expect(new ByteReader(other).text()).toBe("other");
 });
 
-test("a count is written afterwards", () => {
-  const writer = new ByteWriter();
-  writer.u32(0);
-  writer.u8(1);
-  writer.u8(2);
-  writer.patchU32(0, 2);
-  const reader = new ByteReader(writer.take());
-  expect([reader.u32(), reader.u8(), reader.u8()]).toEqual([2, 1, 2]);
-});
-
 test("bytes that start anywhere in their buffer are read from there", () => {
   const writer = new ByteWriter();
   writer.text("abc");

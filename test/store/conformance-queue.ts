@@ -247,7 +247,7 @@ export function queueTests(setup: Setup): void {
     const a = await world.webhook();
     const b = await world.webhook({ eventId: "other" });
     const [first, second] = [await world.delivery(a, "pending"), await world.delivery(b, "pending")];
-    const base = { status: "pending" as const, limit: 5, dueBy: FAR, until: FAR };
+    const base = { status: "pending" as const, limit: 5, dueBy: FAR };
     const grants = await world.store.lease([
       { ...base, webhookId: a.id, firstToken: 10 },
       { ...base, webhookId: b.id, firstToken: 20 },

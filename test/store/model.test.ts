@@ -196,7 +196,6 @@ const lease = command(
       limit: input.limit,
       dueBy,
       firstToken,
-      until: FAR,
     } as const;
     const grants = await both(pair, (store) => store.lease([want]));
     for (const { id, webhookId, token, attemptCount } of grants[0]?.leased ?? []) {

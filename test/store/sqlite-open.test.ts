@@ -107,7 +107,7 @@ test("events of before there were traces are delivered after the migration, with
   const store = adapter.at(adapter.dataDir, world.clock);
   await store.open();
   const want = { webhookId: hook.id, status: "pending" as const, limit: 1, firstToken: 1 };
-  const [grant] = await store.lease([{ ...want, dueBy: FAR, until: FAR }]);
+  const [grant] = await store.lease([{ ...want, dueBy: FAR }]);
   expect(grant?.leased).toMatchObject([{ id, trace: null }]);
   expect(Buffer.from(grant!.leased[0]!.payload).toString()).toBe("as it was");
 });

@@ -190,7 +190,6 @@ export class World {
         limit: 100,
         dueBy: this.clock.at,
         firstToken,
-        until: this.clock.at + 45_000,
         ...want,
       },
     ]);

@@ -121,7 +121,7 @@ class MemoryStore implements Store {
         return this.#leasedOf(record, want.firstToken + index);
       });
       const nextDueAt = free[leased.length]?.dueAt ?? null;
-      return { webhookId: want.webhookId, status: want.status, leased, nextDueAt };
+      return { leased, nextDueAt };
     });
   }
 

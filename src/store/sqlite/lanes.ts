@@ -70,7 +70,7 @@ export class Lanes {
       if (leased.length >= want.limit || dueAt > want.dueBy) {
         this.#remember(key, stored.passed);
         const nextDueAt = Number.isFinite(dueAt) ? dueAt : null;
-        return { webhookId: want.webhookId, status: want.status, leased, nextDueAt };
+        return { leased, nextDueAt };
       }
       const isStoredFirst =
         row && (storedDue < waitingDue || (storedDue === waitingDue && row.id < (waiting?.id ?? 0)));
