@@ -1,4 +1,4 @@
-import type { Pause } from "../engine/port.ts";
+import type { Pause } from "../domain/setting.ts";
 import type { Api, ApiContext } from "./context.ts";
 import { time } from "./render.ts";
 import * as schemas from "./schemas.ts";

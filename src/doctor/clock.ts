@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { timeOfSeq } from "../domain/ids.ts";
+import { WATERMARK } from "../domain/setting.ts";
 import { formatDuration } from "../lib/units.ts";
 import { type Check, type Finding, type Installation, ok, problem, skipped, warning } from "./check.ts";
 import { peek } from "./database.ts";
@@ -35,7 +36,7 @@ function databaseAhead(site: Installation): Finding | null {
   const look = peek(site);
   if (look.kind !== "facts" || look.facts === null) return null;
   const { settings, lastSeq } = look.facts;
-  const lastAt = Math.max(Number(settings.get("careful_clock") ?? 0), lastSeq === 0 ? 0 : timeOfSeq(lastSeq));
+  const lastAt = Math.max(Number(settings.get(WATERMARK) ?? 0), lastSeq === 0 ? 0 : timeOfSeq(lastSeq));
   const aheadMs = lastAt - Date.now();
   if (aheadMs < FUTURE_MS) return null;
   return problem(

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { keyIdOf } from "../domain/seal.ts";
+import { MASTER_KEY_ID } from "../domain/setting.ts";
 import { parseMasterKey } from "../master-key.ts";
 import { type Check, type Finding, type Installation, ok, problem, skipped } from "./check.ts";
 import { type Look, peek } from "./database.ts";
@@ -10,7 +11,7 @@ export const masterKey: Check = {
   about: "The master key is there, whole, and the one that the database's secrets were sealed with.",
   run(site) {
     const look = peek(site);
-    const known = look.kind === "facts" ? (look.facts?.settings.get("master_key_id") ?? null) : null;
+    const known = look.kind === "facts" ? (look.facts?.settings.get(MASTER_KEY_ID) ?? null) : null;
     const found = readKeyId(site, known);
     if (typeof found !== "string") return found;
     if (known === null) return unknown(look, found);

@@ -14,6 +14,7 @@ import type { Job, JobSpec } from "../domain/job.ts";
 import type { ApiKey } from "../domain/key.ts";
 import { Problem } from "../domain/problem.ts";
 import type { DeadGroup, DeliveryFilter, GroupKey, Page, RouteKey, WebhookFilter } from "../domain/query.ts";
+import { type Pause, WATERMARK } from "../domain/setting.ts";
 import type { Webhook } from "../domain/webhook.ts";
 import type { Outcome } from "../sender/port.ts";
 import type { Paged, Recovery } from "../store/port.ts";
@@ -28,7 +29,7 @@ import { DiskWatch } from "./disk-watch.ts";
 import { engineStats } from "./engine-stats.ts";
 import { eventView } from "./event-view.ts";
 import { Flights } from "./flights.ts";
-import { Housekeeping, WATERMARK } from "./housekeeping.ts";
+import { Housekeeping } from "./housekeeping.ts";
 import { JobCommands } from "./job-commands.ts";
 import { JobRunner } from "./job-runner.ts";
 import { type Lane, stateOf } from "./lane.ts";
@@ -43,7 +44,6 @@ import type {
   EngineStats,
   EventView,
   LaneLive,
-  Pause,
   PublishOutcome,
   PublishRequest,
   PublishResult,

@@ -1,6 +1,7 @@
 import type { Archive } from "../archive/port.ts";
 import type { Config } from "../config/config.ts";
 import { Problem } from "../domain/problem.ts";
+import { WATERMARK } from "../domain/setting.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Timers } from "../lib/timers.ts";
 import type { Store } from "../store/port.ts";
@@ -190,6 +191,3 @@ export class Housekeeping {
     return new Promise((resolve) => this.#deps.timers.soon(resolve));
   }
 }
-
-/** Setting: careful time when hookd last ran. */
-export const WATERMARK = "careful_clock";

@@ -1,7 +1,7 @@
 import { Problem } from "../domain/problem.ts";
+import { PAUSED, type Pause, pauseText, readPause } from "../domain/setting.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Store } from "../store/port.ts";
-import type { Pause } from "./port.ts";
 import type { Schedule } from "./schedule.ts";
 
 export interface PausingDeps {
@@ -11,9 +11,6 @@ export interface PausingDeps {
   readonly log: { warn(message: string, fields: Readonly<Record<string, unknown>>): void };
   readonly onResumed: () => void;
 }
-
-/** Setting: why and since when nothing is sent, as JSON; empty or not there while deliveries go out. */
-const PAUSED = "paused";
 
 /**
  * Whether anything is sent at all. While hookd is paused it takes events, stores them, and gives no delivery a slot;
@@ -35,9 +32,8 @@ export class Pausing {
   /** Before anything is sent. */
   async start(): Promise<void> {
     const { store, schedule, log } = this.#deps;
-    const text = await store.getSetting(PAUSED);
-    if (text === null || text === "") return;
-    this.#pause = JSON.parse(text) as Pause;
+    this.#pause = readPause(await store.getSetting(PAUSED));
+    if (this.#pause === null) return;
     schedule.isPaused = true;
     const { reason, since } = this.#pause;
     log.warn("hookd is paused: it takes events and sends nothing", {
@@ -65,7 +61,7 @@ export class Pausing {
     const { store, schedule, clock } = this.#deps;
     if (this.#pause) return this.#pause;
     const pause: Pause = { reason: "operator", since: clock.now() };
-    await store.putSetting(PAUSED, JSON.stringify(pause));
+    await store.putSetting(PAUSED, pauseText(pause.reason, pause.since));
     this.#pause = pause;
     schedule.isPaused = true;
     return pause;

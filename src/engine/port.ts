@@ -5,6 +5,7 @@ import type { Job, JobSpec } from "../domain/job.ts";
 import type { ApiKey } from "../domain/key.ts";
 import type { Problem } from "../domain/problem.ts";
 import type { DeadGroup, DeliveryFilter, GroupKey, Page, RouteKey, WebhookFilter } from "../domain/query.ts";
+import type { Pause } from "../domain/setting.ts";
 import type { TraceContext } from "../domain/trace-context.ts";
 import type { Webhook } from "../domain/webhook.ts";
 
@@ -120,11 +121,6 @@ export interface Backup {
   readonly completedAt: number | null;
   /** Why it failed. */
   readonly error: string | null;
-}
-
-export interface Pause {
-  readonly reason: "operator" | "restored";
-  readonly since: number;
 }
 
 export interface PublishRequest {

@@ -4,6 +4,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { replaceConfig } from "../config/changes.ts";
 import { formatId } from "../domain/ids.ts";
 import { Problem } from "../domain/problem.ts";
+import { MASTER_KEY_ID } from "../domain/setting.ts";
 import type { Span } from "../domain/span.ts";
 import { removeLeftovers } from "../engine/backups.ts";
 import { Director } from "../engine/director.ts";
@@ -150,7 +151,7 @@ async function stop(): Promise<void> {
 
 /** Secrets sealed with another key could never be opened: refuse to start rather than fail every attempt. */
 async function checkKey(): Promise<void> {
-  const known = await store.getSetting("master_key_id");
+  const known = await store.getSetting(MASTER_KEY_ID);
   if (known === null) await store.putSetting("master_key_id", data.keyId);
   else if (known !== data.keyId) {
     await store.close();

@@ -6,8 +6,9 @@ import type { ApiKey } from "../../src/domain/key.ts";
 import { Problem } from "../../src/domain/problem.ts";
 import type { Page } from "../../src/domain/query.ts";
 import { matchCandidates } from "../../src/domain/routing.ts";
+import type { Pause } from "../../src/domain/setting.ts";
 import type { Webhook } from "../../src/domain/webhook.ts";
-import type { Backup, Engine, EventView, Pause, PublishRequest } from "../../src/engine/port.ts";
+import type { Backup, Engine, EventView, PublishRequest } from "../../src/engine/port.ts";
 import { Watches } from "../../src/engine/watches.ts";
 import type { Timers } from "../../src/lib/timers.ts";
 

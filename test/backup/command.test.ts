@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { expect, onTestFinished, test } from "vitest";
 import { keyIdOf } from "../../src/domain/seal.ts";
+import { MASTER_KEY_ID } from "../../src/domain/setting.ts";
 import { fakeApi, type Reply, type Seen } from "../cli/support.ts";
 import { sqliteAdapter } from "../store/sqlite-adapter.ts";
 import { World } from "../store/world.ts";
@@ -28,7 +29,7 @@ async function setup(
   const adapter = sqliteAdapter();
   onTestFinished(() => adapter.cleanup());
   const world = await World.open(adapter);
-  await world.store.putSetting("master_key_id", keyIdOf(KEY));
+  await world.store.putSetting(MASTER_KEY_ID, keyIdOf(KEY));
   await world.store.backup(path, { signal: new AbortController().signal, onProgress: () => undefined });
   const api = await fakeApi((seen) => reply(seen));
   onTestFinished(() => api[Symbol.asyncDispose]());

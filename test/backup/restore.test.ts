@@ -13,6 +13,7 @@ import {
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { keyIdOf } from "../../src/domain/seal.ts";
+import { MASTER_KEY_ID, PAUSED } from "../../src/domain/setting.ts";
 import { type RestoreRequest, restoreBackup } from "../../src/restore.ts";
 import { connect, type Db } from "../../src/store/sqlite/connection.ts";
 import { openDatabase } from "../../src/store/sqlite/database.ts";
@@ -33,7 +34,7 @@ async function setup() {
   const world = await World.open(adapter);
   const hook = await world.webhook();
   const id = await world.publish({ webhooks: [hook], payload: Buffer.alloc(100_000, 1) });
-  await world.store.putSetting("master_key_id", keyIdOf(KEY));
+  await world.store.putSetting(MASTER_KEY_ID, keyIdOf(KEY));
   const root = temporaryDirectory();
   const file = join(root, "backup.db");
   await world.store.backup(file, { signal: new AbortController().signal, onProgress: () => undefined });
@@ -72,7 +73,7 @@ test("a backup is put in place as hookd's own, for its user only, and says that 
   expect(readFileSync(join(dataDir, "master.key"), "utf8")).toBe(readFileSync(keyFile, "utf8"));
   const store = adapter.at(dataDir, { now: () => NOW, mono: () => 0 });
   await store.open();
-  expect(JSON.parse((await store.getSetting("paused")) ?? "")).toEqual({ reason: "restored", since: NOW });
+  expect(JSON.parse((await store.getSetting(PAUSED)) ?? "")).toEqual({ reason: "restored", since: NOW });
   expect((await store.getDelivery(id))?.delivery).toMatchObject({ status: "pending", isLeased: false });
   await store.close();
 });

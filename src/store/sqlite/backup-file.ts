@@ -1,4 +1,5 @@
 import { timeOfSeq } from "../../domain/ids.ts";
+import { MASTER_KEY_ID, PAUSED, pauseText, WATERMARK } from "../../domain/setting.ts";
 import { connect, type Db } from "./connection.ts";
 import { describe, isLocked, sqliteCode } from "./database.ts";
 import { MIGRATIONS } from "./migrations.ts";
@@ -14,10 +15,6 @@ export interface BackupFacts {
   /** Whether it knows the API key of this hash. */
   hasKey(hash: Uint8Array): boolean;
 }
-
-/** The setting that pauses hookd (engine/pausing.ts), and the one of the time by which it destroys. */
-const PAUSED = "paused";
-const WATERMARK = "careful_clock";
 
 /**
  * Reads a database file that nobody has open, and changes nothing, not even beside it: it must come without a log.
@@ -43,8 +40,7 @@ export function inspectBackup(path: string): BackupFacts {
 export function markRestored(path: string, at: number): void {
   const db = connect(path, { mustExist: true });
   try {
-    const pause = JSON.stringify({ reason: "restored", since: at });
-    db.prepare("insert or replace into setting values (?, ?)").run(PAUSED, pause);
+    db.prepare("insert or replace into setting values (?, ?)").run(PAUSED, pauseText("restored", at));
   } finally {
     db.close();
   }
@@ -84,7 +80,7 @@ function factsOf(db: Db): BackupFacts {
   const seq = lastSeq(db);
   const seenAt = Number(setting.get(WATERMARK) ?? 0);
   const asOf = Math.max(seenAt, seq === 0 ? 0 : timeOfSeq(seq));
-  const keyId = setting.get("master_key_id");
+  const keyId = setting.get(MASTER_KEY_ID);
   const hashes = db.pluck("select hash from api_key").all() as Uint8Array[];
   return {
     asOf: asOf === 0 ? null : asOf,
