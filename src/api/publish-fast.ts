@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { ApiKey } from "../domain/key.ts";
 import { isReservedEventId } from "../domain/names.ts";
 import type { Problem } from "../domain/problem.ts";
+import { publishRefusal } from "../domain/refusal.ts";
 import { checkScope } from "./auth.ts";
 import { JSON_TYPE } from "./bodies.ts";
 import type { ApiContext } from "./context.ts";
@@ -20,7 +21,6 @@ import {
   uidHeader,
 } from "./publishing.ts";
 import { READ_ALWAYS, READ_TRACED } from "./request-head.ts";
-import { publishRefusalOf } from "./system.ts";
 
 /** `POST /v1/publish/{event_id}[?user_id=...]` with nothing in it that needs decoding. */
 const PUBLISH =
@@ -88,10 +88,10 @@ export function createFastPublish(context: ApiContext, isClosing: () => boolean)
     requestId: string,
     done: (result: string | Problem) => void,
   ): void {
-    const refusal = publishRefusalOf(context.engine);
-    if (refusal !== null) {
-      count(context, refusal);
-      done(refusal);
+    const problem = publishRefusal(context.engine);
+    if (problem !== null) {
+      count(context, problem);
+      done(problem);
       return;
     }
     const { authorization } = request.headers;

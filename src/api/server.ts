@@ -8,6 +8,7 @@ import fastify, {
   type RouteOptions,
 } from "fastify";
 import { Problem } from "../domain/problem.ts";
+import { publishRefusal } from "../domain/refusal.ts";
 import { checkScope, createAuthenticator } from "./auth.ts";
 import { backupRoutes } from "./backups.ts";
 import { BODY_BYTES_MAX, takeAnything, takeEvents, takeJson } from "./bodies.ts";
@@ -30,7 +31,7 @@ import { count } from "./publishing.ts";
 import { createRegistry } from "./registry.ts";
 import { createRenderer } from "./render.ts";
 import { createStreamHub, streamRoutes } from "./stream.ts";
-import { openApiRoute, publishRefusalOf, systemRoutes } from "./system.ts";
+import { openApiRoute, systemRoutes } from "./system.ts";
 import { createTurns } from "./turns.ts";
 import { compileValidator } from "./validate.ts";
 import { createWaitingLimit } from "./waiting.ts";
@@ -312,10 +313,10 @@ function guard(context: ApiContext, route: RouteOptions): void {
   const isOpenTo = scope === "metrics" ? isLocal : () => false;
   const needed = scope === "metrics" ? "read" : scope;
   route.onRequest = (request, _reply, done) => {
-    const refusal = config.isPublish === true ? publishRefusalOf(context.engine) : null;
-    if (refusal !== null) {
-      count(context, refusal);
-      return done(refusal);
+    const problem = config.isPublish === true ? publishRefusal(context.engine) : null;
+    if (problem !== null) {
+      count(context, problem);
+      return done(problem);
     }
     if (isOpenTo(request)) return done();
     const { authorization } = request.headers;

@@ -1,5 +1,4 @@
-import { Problem } from "../domain/problem.ts";
-import type { Engine } from "../engine/port.ts";
+import { refusalProblem } from "../domain/refusal.ts";
 import type { Api, ApiContext } from "./context.ts";
 import { shownPause } from "./pause.ts";
 import * as schemas from "./schemas.ts";
@@ -27,8 +26,8 @@ export function systemRoutes(api: Api, context: ApiContext): void {
     },
     schema: { response: { 200: schemas.Ready } },
     async handler() {
-      const problem = refusalOf(context.engine.refusal);
-      if (problem !== null) throw problem;
+      const { refusal } = context.engine;
+      if (refusal !== null) throw refusalProblem(refusal);
       return { status: "ready", paused: shownPause(await context.engine.getPause()) };
     },
   });
@@ -64,35 +63,4 @@ export function openApiRoute(api: Api, document: () => Record<string, unknown>):
       return text;
     },
   });
-}
-
-/** Why an event that comes now is not even read; null where it is. Whoever is full is still ready. */
-export function publishRefusalOf({ refusal, isFull }: Pick<Engine, "refusal" | "isFull">): Problem | null {
-  if (refusal === null && isFull)
-    return new Problem("overloaded", "as many events wait to be stored as may: publish more slowly");
-  return refusalOf(refusal);
-}
-
-/** Why no events are taken, as a problem; null while they are. */
-export function refusalOf(refusal: Engine["refusal"]): Problem | null {
-  switch (refusal) {
-    case null:
-      return null;
-    case "starting":
-      return new Problem("store_unavailable", "hookd is starting; try again in a moment");
-    case "shutting_down":
-      return new Problem("shutting_down", "hookd is stopping; try again when it is back", {
-        retryAfterSeconds: 5,
-      });
-    case "disk_full":
-      return new Problem("disk_full", "the disk is nearly full; no events are taken until there is room", {
-        retryAfterSeconds: 30,
-      });
-    case "store_unavailable":
-      return new Problem("store_unavailable", "the store does not answer; try again in a moment", {
-        retryAfterSeconds: 5,
-      });
-    default:
-      return refusal satisfies never;
-  }
 }

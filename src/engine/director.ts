@@ -14,6 +14,7 @@ import type { Job, JobSpec } from "../domain/job.ts";
 import type { ApiKey } from "../domain/key.ts";
 import { Problem } from "../domain/problem.ts";
 import type { DeadGroup, DeliveryFilter, GroupKey, Page, RouteKey, WebhookFilter } from "../domain/query.ts";
+import { type Refusal, refusalProblem } from "../domain/refusal.ts";
 import { type Pause, WATERMARK } from "../domain/setting.ts";
 import type { Webhook } from "../domain/webhook.ts";
 import type { Outcome } from "../sender/port.ts";
@@ -61,7 +62,6 @@ import { Watches } from "./watches.ts";
 import { WebhookCache } from "./webhook-cache.ts";
 import { WebhookControl } from "./webhook-control.ts";
 
-const DISK_RETRY_AFTER_SECONDS = 10;
 /** Between looks at whether the last flight has ended, in a stop. */
 const DRAIN_LOOK_MS = 10;
 
@@ -251,9 +251,7 @@ export class Director implements Engine {
   }
 
   get refusal(): Engine["refusal"] {
-    if (this.#phase === "starting") return "starting";
-    if (this.#phase === "stopping") return "shutting_down";
-    return this.#pipeline.refusal ?? (this.#disk.isLow ? "disk_full" : null);
+    return this.#refusalByPhase ?? this.#pipeline.refusal ?? (this.#disk.isLow ? "disk_full" : null);
   }
 
   async publish(event: PublishRequest): Promise<PublishResult> {
@@ -473,19 +471,15 @@ export class Director implements Engine {
     }
   }
 
-  /** Why no event is taken at all, the store's own refusals aside. */
+  /** Why no event is taken at all, the store's own refusals aside: those the pipeline gives, and counts. */
   #refusalToTake(): Problem | null {
-    if (this.#phase !== "running") {
-      return new Problem("shutting_down", `hookd is ${this.#phase}: publish again in a moment`);
-    }
-    if (!this.#disk.isLow) return null;
-    return new Problem(
-      "disk_full",
-      "less than limits.disk_free is left on the disk: free space, or delete dead deliveries",
-      {
-        retryAfterSeconds: DISK_RETRY_AFTER_SECONDS,
-      },
-    );
+    const refusal = this.#refusalByPhase ?? (this.#disk.isLow ? "disk_full" : null);
+    return refusal && refusalProblem(refusal);
+  }
+
+  get #refusalByPhase(): Refusal | null {
+    if (this.#phase === "starting") return "starting";
+    return this.#phase === "stopping" ? "shutting_down" : null;
   }
 }
 

@@ -2,6 +2,7 @@ import type { Config } from "../config/config.ts";
 import { formatId, type IdSalt, type WebhookId } from "../domain/ids.ts";
 import type { Job } from "../domain/job.ts";
 import { Problem } from "../domain/problem.ts";
+import { type Refusal, refusalProblem } from "../domain/refusal.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Timers } from "../lib/timers.ts";
 import type { Outcome, Sender } from "../sender/port.ts";
@@ -60,7 +61,6 @@ const COMMIT_RETRY_MS = 250;
 const TIMER_MS = 1;
 /** No wait is longer, so that a step of the wall clock is noticed. */
 const SLEEP_MAX_MS = 1_000;
-const REFUSED_RETRY_AFTER_SECONDS = 5;
 
 /**
  * The director's loop: one cycle takes what has arrived (new events, outcomes), hands it to the store as one commit,
@@ -94,7 +94,7 @@ export class Pipeline {
   #wakeAtMono = NEVER;
   #onCycled: (() => void)[] = [];
   /** Why the store takes nothing at the moment. */
-  refusal: "disk_full" | "store_unavailable" | null = null;
+  refusal: Extract<Refusal, "disk_full" | "store_unavailable"> | null = null;
 
   constructor(deps: PipelineDeps) {
     this.#deps = deps;
@@ -181,7 +181,7 @@ export class Pipeline {
     this.#isClosed = true;
     if (!this.#isCycling) this.#begin();
     while (this.#isBusy) await this.#cycled();
-    const problem = stopping();
+    const problem = refusalProblem("shutting_down");
     for (const { requests, resolve } of this.#arrivals.take()) resolve(requests.map(() => problem));
   }
 
@@ -192,11 +192,8 @@ export class Pipeline {
   }
 
   #refusalOf(requests: readonly PublishRequest[]): Problem | null {
-    if (this.#isClosed) return stopping();
-    if (!this.refusal) return this.#arrivals.refusalOf(requests);
-    return new Problem(this.refusal, "the store takes no writes at the moment: publish again in a moment", {
-      retryAfterSeconds: REFUSED_RETRY_AFTER_SECONDS,
-    });
+    if (this.#isClosed) return refusalProblem("shutting_down");
+    return this.refusal ? refusalProblem(this.refusal) : this.#arrivals.refusalOf(requests);
   }
 
   get #hasWork(): boolean {
@@ -482,10 +479,6 @@ const UNANSWERED = new Problem("internal", "the event was not answered");
 
 function problemOf(entry: Entry | Problem | undefined): Problem | null {
   return entry instanceof Problem ? entry : null;
-}
-
-function stopping(): Problem {
-  return new Problem("shutting_down", "hookd is stopping: publish again in a moment");
 }
 
 function targetsOf(groups: readonly Group[]): Set<WebhookId> {

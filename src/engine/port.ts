@@ -5,6 +5,7 @@ import type { Job, JobSpec } from "../domain/job.ts";
 import type { ApiKey } from "../domain/key.ts";
 import type { Problem } from "../domain/problem.ts";
 import type { DeadGroup, DeliveryFilter, GroupKey, Page, RouteKey, WebhookFilter } from "../domain/query.ts";
+import type { Refusal } from "../domain/refusal.ts";
 import type { Pause } from "../domain/setting.ts";
 import type { TraceContext } from "../domain/trace-context.ts";
 import type { Webhook } from "../domain/webhook.ts";
@@ -103,7 +104,7 @@ export interface Engine {
   /** A webhook was changed by the engine itself (a 410, nothing but failure): caches drop it. */
   onWebhookChanged(listener: (userId: string) => void): void;
   /** Null while events are taken; otherwise why not. */
-  readonly refusal: "starting" | "shutting_down" | "disk_full" | "store_unavailable" | null;
+  readonly refusal: Refusal | null;
   /** As many events wait for their commit as may: what is published now is refused with `overloaded`. */
   readonly isFull: boolean;
 }

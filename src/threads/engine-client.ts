@@ -1,6 +1,7 @@
 import type { MessagePort, Worker } from "node:worker_threads";
 import type { IdSalt } from "../domain/ids.ts";
 import { Problem } from "../domain/problem.ts";
+import { refusalProblem } from "../domain/refusal.ts";
 import type {
   Engine,
   PublishOutcome,
@@ -270,9 +271,7 @@ function collecting(count: number, resolve: (outcomes: readonly PublishOutcome[]
 }
 
 function stopping(): Problem {
-  return new Problem("shutting_down", "hookd is stopping; try again when it is back", {
-    retryAfterSeconds: 5,
-  });
+  return refusalProblem("shutting_down");
 }
 
 /** What is passed on as it is: all calls but `broadcast`, whose payload is given away. The compiler sees that none is left out. */

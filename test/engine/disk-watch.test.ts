@@ -16,7 +16,7 @@ test("below limits.disk_free no event is taken, what was accepted is still deliv
   await world.advance(500);
   expect(world.director.refusal).toBe("disk_full");
   const [refused] = await world.call(world.director.publishMany([world.requestFor(webhook)]));
-  expect(refused).toMatchObject({ code: "disk_full", status: 503, retryAfterSeconds: 10 });
+  expect(refused).toMatchObject({ code: "disk_full", status: 503, retryAfterSeconds: 30 });
   await world.advance(2_000);
   expect(await world.fate(before)).toBe("success");
 

@@ -6,6 +6,17 @@ import { HANGS } from "../support/scripted-sender.ts";
 const SECOND = 1_000;
 const NO_JITTER = { "retry.jitter": 0, "retry.schedule": ["10s"] };
 
+test("an event that comes while hookd starts is told to come again in a moment", async () => {
+  const world = await setup();
+  const webhook = await world.webhook();
+  await world.stop();
+  const started = world.restart();
+  expect(world.director.refusal).toBe("starting");
+  const [refused] = await world.director.publishMany([world.requestFor(webhook)]);
+  expect(refused).toMatchObject({ code: "store_unavailable", retryAfterSeconds: 1 });
+  await started;
+});
+
 test("a stop lets what is in flight end, records it, and sends nothing more", async () => {
   const world = await setup();
   const webhook = await world.webhook({}, { afterMs: 3 * SECOND });
