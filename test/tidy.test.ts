@@ -35,7 +35,7 @@ function roomOf(path: string): string {
   return path.includes("/") ? first : path;
 }
 
-/** What each room may see besides itself. Everything below the line is further out. */
+/** What each room may see besides itself. */
 const MAY_SEE: Readonly<Record<string, readonly string[]>> = {
   lib: [],
   domain: ["lib"],

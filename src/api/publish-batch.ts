@@ -61,7 +61,7 @@ function routeAndHand(context: ApiContext, items: readonly (Item | Problem)[]): 
 }
 
 /**
- * Hands all over in one turn of the event loop: one commit. `routed`: where each goes, or why it is refused. No closure
+ * Hands all over in one turn of the event loop: a commit or a few. `routed`: where each goes, or why it is refused. No closure
  * that waits for the commit has the items: a batch's payloads are free once they are written into the message.
  */
 function handAll(

@@ -19,8 +19,8 @@ export interface Engine {
   readonly salt: IdSalt;
 
   /**
-   * Appends one event with its deliveries, in the next group commit. All events handed over in one turn of the event
-   * loop share that commit. Rejects with uid_conflict, lane_full, user_full, queue_full, overloaded, disk_full,
+   * Appends one event with its deliveries, in the next group commit. Events handed over within a moment (threads/messages.ts)
+   * share a commit, mostly. Rejects with uid_conflict, lane_full, user_full, queue_full, overloaded, disk_full,
    * store_unavailable or shutting_down: then nothing of the event was stored.
    */
   publish(event: PublishRequest): Promise<PublishResult>;
@@ -229,7 +229,7 @@ export interface SettledAttempt {
   readonly nextRetryAt: number | null;
 }
 
-/** Flat: metric name (with labels, Prometheus style) to value; histograms as cumulative bucket counts. */
+/** Flat: metric name (with labels, Prometheus style) to value; histograms by bucket. */
 export interface EngineStats {
   readonly counters: Readonly<Record<string, number>>;
   readonly gauges: Readonly<Record<string, number>>;

@@ -89,7 +89,7 @@ export interface Store {
 
   /** Forgets uids that were given before `before`, in whole generations, one slice. True when more waits. */
   forgetUids(before: number): Promise<boolean>;
-  /** A small value by name (clock watermark, last archive...). */
+  /** A small value by name; those that several rooms know are in domain/setting.ts. */
   putSetting(name: string, value: string): Promise<void>;
   getSetting(name: string): Promise<string | null>;
   stats(): StoreStats;
@@ -247,7 +247,7 @@ export interface LaneChange {
   readonly retrying: number;
   /** Earliest due time among what was added; null when nothing was. */
   readonly dueAt: number | null;
-  /** Deliveries that ended, by reason. */
+  /** How many deliveries ended as dead. */
   readonly died: number;
 }
 

@@ -14,8 +14,8 @@ const HAS_TRACE = 2;
 const common = new Interned();
 
 /**
- * Events from the intake to the director, and the answers back: one message of plain bytes per turn of the loop. Uids are
- * hashed on this side: the director is the one that all others wait for.
+ * Events from the intake to the director, and the answers back: messages of plain bytes, each of what came within a moment
+ * (messages.ts). Uids are hashed on this side: the director is the one that all others wait for.
  */
 export function writeRequest(writer: ByteWriter, request: PublishRequest): void {
   const { userId, eventId, uid, contentType, payload, trace } = request;
