@@ -16,7 +16,7 @@ import {
   spaced,
 } from "./line.ts";
 import { orderedOf, type TopState, tableHeight } from "./top-state.ts";
-import { type Rates, type Sort, stateOf, waitingMs } from "./trouble.ts";
+import { LATE_MS, type Rates, type Sort, stateOf, waitingMs } from "./trouble.ts";
 
 interface Row {
   readonly webhook: WebhookBody;
@@ -164,7 +164,7 @@ function waitingText({ webhook, now }: Row): string {
 
 function waitingInk({ webhook, now }: Row): Ink | undefined {
   const ms = waitingMs(webhook, now) ?? 0;
-  return ms > 60_000 ? "red" : ms > 10_000 ? "yellow" : undefined;
+  return ms > 60_000 ? "red" : ms > LATE_MS ? "yellow" : undefined;
 }
 
 function p99Text({ live }: WebhookBody): string {

@@ -7,7 +7,7 @@ export type Sort = (typeof SORTS)[number];
 export type Rates = ReadonlyMap<string, number>;
 
 /** Due for longer than this is late, and not just waiting for its turn. */
-const LATE_MS = 10_000;
+export const LATE_MS = 10_000;
 const SUCCESS_MIN = 0.9;
 
 /** What a webhook is doing, in a word. */
