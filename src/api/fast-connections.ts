@@ -138,7 +138,7 @@ class FastConnection {
     this.#isEnding = true;
     // The body will not come, or not in time: nothing was acknowledged.
     if (this.#partial !== null) this.#socket.destroy();
-    else this.#settle();
+    else this.#flush();
   }
 
   check(nowMono: number): void {
@@ -224,12 +224,12 @@ class FastConnection {
     fast.publish(request, this.#socket.remoteAddress ?? "", body, id, (result) => {
       answer.bytes =
         typeof result === "string" ? acceptedAnswer(id, result) : this.#refused(result, id, false);
-      this.#settle();
+      this.#flush();
     });
   }
 
   /** Sends what is ready and next in line; and then does what waited for the last answer. */
-  #settle(): void {
+  #flush(): void {
     const socket = this.#socket;
     let sent = 0;
     for (const { bytes } of this.#answers) {
@@ -251,7 +251,7 @@ class FastConnection {
   #leave(rest: Buffer): void {
     this.#rest = rest;
     this.#socket.pause();
-    this.#settle();
+    this.#flush();
   }
 
   #handOver(rest: Buffer): void {

@@ -81,8 +81,8 @@ export class Intake {
   }
 
   /** Counts an accepted event's waiting deliveries; a refused or duplicate one gives its slots back. */
-  settled(entry: Entry, appended: Appended | null, now: number, nowMono: number): void {
-    const isAccepted = appended?.kind === "accepted";
+  appended(entry: Entry, given: Appended | null, now: number, nowMono: number): void {
+    const isAccepted = given?.kind === "accepted";
     entry.event.targets.forEach((target, index) => {
       const lane = entry.lanes[index];
       if (!lane || target.reason !== null) return;

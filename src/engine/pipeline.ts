@@ -404,7 +404,7 @@ export class Pipeline {
     prepared.accepted.forEach((entry, position) => {
       const given = appended[position];
       if (!given) throw new Error(`the store answered ${appended.length} of ${prepared.accepted.length}`);
-      this.#intake.settled(entry, given, now, nowMono);
+      this.#intake.appended(entry, given, now, nowMono);
       results.set(entry, resultOf(entry, given));
       if (given.kind === "duplicate") counters.duplicates += 1;
       else if (given.kind === "conflict") counters.conflicts += 1;
@@ -421,7 +421,7 @@ export class Pipeline {
   /** Nothing of it was stored: slots and flights are as before. */
   #undo(prepared: Prepared): { outcomes: readonly Outcome[]; ended: readonly EndedFlight[] } {
     const nowMono = this.#deps.clock.mono();
-    for (const entry of prepared.accepted) this.#intake.settled(entry, null, prepared.batch.now, nowMono);
+    for (const entry of prepared.accepted) this.#intake.appended(entry, null, prepared.batch.now, nowMono);
     for (const { lane } of prepared.laneStates) this.#laneStates.add(lane);
     return this.#settling.unclaim(prepared.settled);
   }

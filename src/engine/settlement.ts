@@ -13,7 +13,7 @@ export interface AttemptedDelivery {
   readonly isWebhookOn: boolean;
 }
 
-export interface Verdict {
+export interface NextState {
   readonly status: DeliveryStatus;
   readonly reason: DeadReason | null;
   /** Wall clock of the next attempt; null unless retrying. */
@@ -31,7 +31,7 @@ export function settle(
   jitter: number,
   now: number,
   random: () => number,
-): Verdict {
+): NextState {
   switch (outcome.attempt.verdict) {
     case "success":
       return { status: "success", reason: null, dueAt: null };
@@ -53,6 +53,6 @@ export function settle(
   }
 }
 
-function dead(reason: DeadReason): Verdict {
+function dead(reason: DeadReason): NextState {
   return { status: "dead", reason, dueAt: null };
 }
