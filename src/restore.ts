@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { open } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { hashKey, makeKey } from "./api/key-text.ts";
+import { hashKey, makeKey } from "./domain/key-text.ts";
 import { keyIdOf } from "./domain/seal.ts";
 import { readKey, syncDirectory, writePrivate } from "./master-key.ts";
 import { type BackupFacts, inspectBackup, isInUse, markRestored } from "./store/sqlite/backup-file.ts";

@@ -29,7 +29,7 @@ function roomOf(path: string): string {
   if (path === "sender/port.ts") return "sender-port";
   if (path === "engine/port.ts") return "engine-port";
   if (path === "archive/port.ts") return "archive-port";
-  if (path === "cli/api-types.ts") return "http-api";
+  if (path === "http-api.ts") return "http-api";
   const [first = "", second = ""] = path.split("/");
   if (first === "store") return `store-${second}`;
   return path.includes("/") ? first : path;
@@ -91,7 +91,7 @@ const MAY_SEE: Readonly<Record<string, readonly string[]>> = {
     "reload.ts",
     "version.ts",
   ],
-  "restore.ts": ["domain", "api", "store-sqlite", "master-key.ts"],
+  "restore.ts": ["domain", "store-sqlite", "master-key.ts"],
   bench: ["lib", "domain"],
   "http-api": [],
   explain: ["lib", "domain", "config", "http-api"],

@@ -2,11 +2,11 @@ import { timingSafeEqual } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { KeyId } from "../domain/ids.ts";
 import type { ApiKey, Scope } from "../domain/key.ts";
+import { hashKey, isKeyText } from "../domain/key-text.ts";
 import { Problem } from "../domain/problem.ts";
 import type { Engine } from "../engine/port.ts";
 import type { Clock } from "../lib/clock.ts";
 import { createBuckets } from "./buckets.ts";
-import { hashKey, isKeyText } from "./key-text.ts";
 
 /**
  * Who calls. A key is looked up by the hash of its text, and remembered for a second by the raw header, so that the

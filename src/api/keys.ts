@@ -1,11 +1,11 @@
 import { type Static, Type } from "typebox";
 import { type KeyId, parseId } from "../domain/ids.ts";
 import { type ApiKey, SCOPES, type Scope } from "../domain/key.ts";
+import { makeKey } from "../domain/key-text.ts";
 import { Problem } from "../domain/problem.ts";
 import { keyOf, notFound, sees, userForRead, userForWrite } from "./access.ts";
 import type { Api, ApiContext } from "./context.ts";
 import { invalid, timeField } from "./fields.ts";
-import { makeKey } from "./key-text.ts";
 import { answerPage } from "./lists.ts";
 import * as schemas from "./schemas.ts";
 

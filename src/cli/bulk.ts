@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { DryRunBody } from "./api-types.ts";
+import type { DryRunBody } from "../http-api.ts";
 import type { ClientCall } from "./command.ts";
 import { confirm } from "./confirm.ts";
 import { Failure } from "./failure.ts";

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
+import type { DeliveryBody } from "../http-api.ts";
 import { formatAgo, formatMs } from "../lib/format.ts";
-import type { DeliveryBody } from "./api-types.ts";
 import { addBulkOptions, type BulkOptions, replayMany } from "./bulk.ts";
 import { segment } from "./client.ts";
 import { addClientOptions, addCommand, addGroup, type ClientCall, runClient } from "./command.ts";

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
+import type { DeadGroupBody, PageBody } from "../http-api.ts";
 import { suggest } from "../lib/suggest.ts";
-import type { DeadGroupBody, PageBody } from "./api-types.ts";
 import { addCommand, type ClientCall, runClient } from "./command.ts";
 import { apiOf, copyToClipboard, hasScreen, showScreen } from "./screen.ts";
 import { printTable } from "./table.ts";

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { DeadGroupBody, PageBody } from "./api-types.ts";
+import type { DeadGroupBody, PageBody } from "../http-api.ts";
 import { addBulkOptions, addPurgeOptions, type BulkOptions, purgeMany, replayMany } from "./bulk.ts";
 import { addClientOptions, addCommand, addGroup, type ClientCall, runClient } from "./command.ts";
 import { printDeliveries } from "./deliveries.ts";

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
+import type { AcceptedBody } from "../http-api.ts";
 import { plural } from "../lib/format.ts";
-import type { AcceptedBody } from "./api-types.ts";
 import { segment } from "./client.ts";
 import { addClientOptions, addCommand, addGroup, type ClientCall, runClient } from "./command.ts";
 import { Failure, messageOf } from "./failure.ts";

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { type Explanation, explain } from "../explain/explanation.ts";
-import type { DeliveryBody, WebhookBody } from "./api-types.ts";
+import type { DeliveryBody, WebhookBody } from "../http-api.ts";
 import { type Client, segment } from "./client.ts";
 import { addCommand, type ClientCall, runClient } from "./command.ts";
 import { orNull } from "./failure.ts";

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import type { DeliveryBody, JobBody } from "../http-api.ts";
 import { formatAgo, formatMs, plural } from "../lib/format.ts";
-import type { DeliveryBody, JobBody } from "./api-types.ts";
 import { type Client, segment } from "./client.ts";
 import { createProgress } from "./progress.ts";
 import { statusColour } from "./status-colour.ts";

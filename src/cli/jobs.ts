@@ -1,6 +1,6 @@
 import type { Command } from "commander";
+import type { JobBody } from "../http-api.ts";
 import { formatAgo } from "../lib/format.ts";
-import type { JobBody } from "./api-types.ts";
 import { segment } from "./client.ts";
 import { addClientOptions, addCommand, addGroup, runClient } from "./command.ts";
 import { doneOf, followJob } from "./follow.ts";

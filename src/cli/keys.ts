@@ -1,7 +1,7 @@
 import type { Command } from "commander";
+import type { KeyBody } from "../http-api.ts";
 import { formatAgo } from "../lib/format.ts";
 import { parseDuration } from "../lib/units.ts";
-import type { KeyBody } from "./api-types.ts";
 import { segment } from "./client.ts";
 import { addClientOptions, addCommand, addGroup, type ClientCall, runClient } from "./command.ts";
 import { addListOptions, type ListOptions, printList } from "./lists.ts";

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { PageBody } from "./api-types.ts";
+import type { PageBody } from "../http-api.ts";
 import type { ApiRequest, Client } from "./client.ts";
 import { wholeNumber } from "./options.ts";
 import { type Column, printTable } from "./table.ts";

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { PauseBody } from "./api-types.ts";
+import type { PauseBody } from "../http-api.ts";
 import type { Client } from "./client.ts";
 import { addClientOptions, addCommand, runClient } from "./command.ts";
 import { Failure } from "./failure.ts";

@@ -1,8 +1,8 @@
 import { preferProduction } from "../config/environment.ts";
+import type { DeadGroupBody, PageBody, WebhookBody } from "../http-api.ts";
 import type { Api } from "../tui/api.ts";
 import { parseInert } from "../tui/inert.ts";
 import type { Screen } from "../tui/screen.ts";
-import type { DeadGroupBody, PageBody, WebhookBody } from "./api-types.ts";
 import { type ApiRequest, type Client, segment } from "./client.ts";
 import { orNull } from "./failure.ts";
 import { readPause } from "./pause.ts";

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { PROBLEMS } from "../domain/problem.ts";
+import type { AcceptedBody } from "../http-api.ts";
 import { formatMs, plural } from "../lib/format.ts";
-import type { AcceptedBody } from "./api-types.ts";
 import type { ApiAnswer, Client } from "./client.ts";
 import { Failure, messageOf } from "./failure.ts";
 import { type Line, readLines } from "./input.ts";

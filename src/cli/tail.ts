@@ -1,7 +1,7 @@
 import type { Command } from "commander";
+import type { SettledBody } from "../http-api.ts";
 import { formatMs, plural } from "../lib/format.ts";
 import type { WatchQuery } from "../tui/api.ts";
-import type { SettledBody } from "./api-types.ts";
 import { addCommand, type ClientCall, runClient } from "./command.ts";
 import { wholeNumber } from "./options.ts";
 import { apiOf, copyToClipboard, hasScreen, showScreen } from "./screen.ts";

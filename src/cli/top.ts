@@ -1,8 +1,8 @@
 import { type Command, Option } from "commander";
+import type { PageBody, WebhookBody } from "../http-api.ts";
 import { formatMs, formatSpan } from "../lib/format.ts";
 import { SORTS, type Sort, sortedBy, stateOf, waitingMs } from "../tui/trouble.ts";
 import { allWebhooks, WEBHOOKS_MAX } from "../tui/webhook-list.ts";
-import type { PageBody, WebhookBody } from "./api-types.ts";
 import type { ApiRequest } from "./client.ts";
 import { addClientOptions, addCommand, type ClientCall, runClient } from "./command.ts";
 import { apiOf, copyToClipboard, hasScreen, showScreen } from "./screen.ts";

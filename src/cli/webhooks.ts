@@ -1,6 +1,6 @@
 import type { Command } from "commander";
+import type { AttemptBody, SecretsBody, WebhookBody } from "../http-api.ts";
 import { formatAgo, formatMs, plural } from "../lib/format.ts";
-import type { AttemptBody, SecretsBody, WebhookBody } from "./api-types.ts";
 import { segment } from "./client.ts";
 import { addClientOptions, addCommand, addGroup, type ClientCall, runClient } from "./command.ts";
 import { confirm } from "./confirm.ts";

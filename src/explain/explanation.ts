@@ -1,4 +1,4 @@
-import type { AttemptBody, DeliveryBody, PauseBody, WebhookBody } from "../cli/api-types.ts";
+import type { AttemptBody, DeliveryBody, PauseBody, WebhookBody } from "../http-api.ts";
 import { formatMs, formatSpan, formatTime, plural } from "../lib/format.ts";
 import { type Hold, holdsOf, scheduleText } from "./holds.ts";
 import {

@@ -1,6 +1,6 @@
-import type { DeliveryBody, PauseBody, WebhookBody } from "../cli/api-types.ts";
 import { retryPolicyOf } from "../config/retry-schedule.ts";
 import { attemptsMax } from "../domain/retry.ts";
+import type { DeliveryBody, PauseBody, WebhookBody } from "../http-api.ts";
 import { formatTime, plural } from "../lib/format.ts";
 import { formatDuration } from "../lib/units.ts";
 import { offWords } from "./words.ts";

@@ -6,7 +6,7 @@ import type {
   PageBody,
   PauseBody,
   WebhookBody,
-} from "../cli/api-types.ts";
+} from "../http-api.ts";
 
 /** Which attempts are watched, as the API's query names it. */
 export interface WatchQuery {

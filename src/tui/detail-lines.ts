@@ -1,5 +1,5 @@
-import type { AttemptBody, DeliveryBody, WebhookBody } from "../cli/api-types.ts";
 import { explain } from "../explain/explanation.ts";
+import type { AttemptBody, DeliveryBody, WebhookBody } from "../http-api.ts";
 import { formatAgo, formatMs } from "../lib/format.ts";
 import type { Detail } from "./detail.ts";
 import { dim, EMPTY, type Ink, type Line, type Span, wrap } from "./line.ts";

@@ -1,4 +1,4 @@
-import type { DeliveryBody, PauseBody, WebhookBody } from "../cli/api-types.ts";
+import type { DeliveryBody, PauseBody, WebhookBody } from "../http-api.ts";
 import type { Api } from "./api.ts";
 
 /** One delivery, as its pane shows it. */

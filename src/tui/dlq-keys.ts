@@ -1,4 +1,4 @@
-import type { DeadGroupBody } from "../cli/api-types.ts";
+import type { DeadGroupBody } from "../http-api.ts";
 import type { Selection } from "./api.ts";
 import { detailLines } from "./detail-lines.ts";
 import {

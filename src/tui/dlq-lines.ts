@@ -1,4 +1,4 @@
-import type { DeadGroupBody, DeliveryBody } from "../cli/api-types.ts";
+import type { DeadGroupBody, DeliveryBody } from "../http-api.ts";
 import { formatAgo } from "../lib/format.ts";
 import { detailLines } from "./detail-lines.ts";
 import { type DlqState, dlqHeight, type Item, itemsOf } from "./dlq-state.ts";

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { DeadGroupBody } from "../cli/api-types.ts";
+import type { DeadGroupBody } from "../http-api.ts";
 import { safeText } from "../lib/safe-text.ts";
 import { type Api, messageOf, type Selection } from "./api.ts";
 import { readDetail } from "./detail.ts";

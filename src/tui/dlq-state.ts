@@ -1,4 +1,4 @@
-import type { DeadGroupBody, DeliveryBody } from "../cli/api-types.ts";
+import type { DeadGroupBody, DeliveryBody } from "../http-api.ts";
 import type { Selection } from "./api.ts";
 import type { Detail } from "./detail.ts";
 import type { Ink, Size } from "./line.ts";

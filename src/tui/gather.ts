@@ -1,4 +1,4 @@
-import type { SettledBody, StreamCountsBody } from "../cli/api-types.ts";
+import type { SettledBody, StreamCountsBody } from "../http-api.ts";
 
 /** What comes is shown together, so often: a frame costs the same for one row and for fifty. */
 const SHOW_EVERY_MS = 100;

@@ -1,4 +1,4 @@
-import type { AttemptBody, SettledBody } from "../cli/api-types.ts";
+import type { AttemptBody, SettledBody } from "../http-api.ts";
 import { formatMs, formatSpan } from "../lib/format.ts";
 import { detailLines } from "./detail-lines.ts";
 import { figure, healthLine } from "./health-line.ts";

@@ -1,4 +1,4 @@
-import type { SettledBody } from "../cli/api-types.ts";
+import type { SettledBody } from "../http-api.ts";
 import { safeText } from "../lib/safe-text.ts";
 import { type Api, messageOf, type WatchQuery } from "./api.ts";
 import { readDetail } from "./detail.ts";

@@ -1,4 +1,4 @@
-import type { SettledBody, StreamCountsBody } from "../cli/api-types.ts";
+import type { SettledBody, StreamCountsBody } from "../http-api.ts";
 import type { Detail } from "./detail.ts";
 import { countsOf, type Gathered, NO_COUNTS, sumOf } from "./gather.ts";
 import type { Ink, Size } from "./line.ts";

@@ -1,4 +1,4 @@
-import type { WebhookBody } from "../cli/api-types.ts";
+import type { WebhookBody } from "../http-api.ts";
 import { formatMs, formatSpan } from "../lib/format.ts";
 import { healthLine, numberText, shareInk, shareText } from "./health-line.ts";
 import { keyLines, TOP_KEYS } from "./key-lines.ts";

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { SettledBody } from "../cli/api-types.ts";
+import type { SettledBody } from "../http-api.ts";
 import { safeText } from "../lib/safe-text.ts";
 import { type Api, isPassing, messageOf, type WebhookQuery } from "./api.ts";
 import { parseInert } from "./inert.ts";

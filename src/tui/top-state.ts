@@ -1,4 +1,4 @@
-import type { WebhookBody } from "../cli/api-types.ts";
+import type { WebhookBody } from "../http-api.ts";
 import type { Ink, Size } from "./line.ts";
 import type { Health } from "./metrics.ts";
 import { NOTICE_TICKS, type Notice, olderNotice } from "./notice.ts";

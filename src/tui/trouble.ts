@@ -1,4 +1,4 @@
-import type { WebhookBody } from "../cli/api-types.ts";
+import type { WebhookBody } from "../http-api.ts";
 
 export const SORTS = ["trouble", "backlog", "oldest", "success", "p99", "rate"] as const;
 export type Sort = (typeof SORTS)[number];

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { StreamCountsBody } from "../cli/api-types.ts";
+import type { StreamCountsBody } from "../http-api.ts";
 import { type Api, isPassing, messageOf, type WatchQuery } from "./api.ts";
 import { readServerEvents, type ServerEvent } from "./server-events.ts";
 

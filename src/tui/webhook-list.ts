@@ -1,4 +1,4 @@
-import type { WebhookBody } from "../cli/api-types.ts";
+import type { WebhookBody } from "../http-api.ts";
 import type { Api, WebhookQuery } from "./api.ts";
 
 /** What one table shows: of more, its readers are asked to narrow it. 25 pages of the API. */

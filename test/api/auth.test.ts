@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { checkScope, createAuthenticator } from "../../src/api/auth.ts";
-import { isKeyText, makeKey } from "../../src/api/key-text.ts";
 import type { KeyId } from "../../src/domain/ids.ts";
 import type { ApiKey } from "../../src/domain/key.ts";
+import { isKeyText, makeKey } from "../../src/domain/key-text.ts";
 
 function setup() {
   const time = { now: 1_800_000_000_000, mono: 1_000 };

@@ -189,7 +189,7 @@ test("an admin key that the backup knows stays, and another one makes room for a
     expect.stringMatching(/^admin\.key\.replaced-/),
     "hookd.db",
   ]);
-  const { hashKey } = await import("../../src/api/key-text.ts");
+  const { hashKey } = await import("../../src/domain/key-text.ts");
   changed(file, (db) => db.prepare("insert into api_key values (1, null, ?, '{}')").run(hashKey(text)));
   const again = join(known.root, "again");
   mkdirSync(again);

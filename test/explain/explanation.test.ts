@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import type { AttemptBody, DeliveryBody, PauseBody, WebhookBody } from "../../src/cli/api-types.ts";
 import { ATTEMPT_ERRORS, DEAD_REASONS, STATUSES, VERDICTS } from "../../src/domain/delivery.ts";
 import { explain } from "../../src/explain/explanation.ts";
+import type { AttemptBody, DeliveryBody, PauseBody, WebhookBody } from "../../src/http-api.ts";
 import { attemptBody, deliveryBody, webhookBody } from "../support/api-bodies.ts";
 
 const NOW = Date.parse("2026-11-22T08:00:00.000Z");

@@ -1,4 +1,4 @@
-import type { AttemptBody, DeliveryBody, SettledBody, WebhookBody } from "../../src/cli/api-types.ts";
+import type { AttemptBody, DeliveryBody, SettledBody, WebhookBody } from "../../src/http-api.ts";
 
 /** Answers of the API, for tests of what is made of them. */
 export const NOW = Date.parse("2026-11-22T12:00:00Z");

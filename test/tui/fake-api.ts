@@ -1,4 +1,4 @@
-import type { DeliveryBody, SettledBody, StreamCountsBody, WebhookBody } from "../../src/cli/api-types.ts";
+import type { DeliveryBody, SettledBody, StreamCountsBody, WebhookBody } from "../../src/http-api.ts";
 import type { Api, WatchQuery } from "../../src/tui/api.ts";
 import { deliveryBody, webhookBody } from "../support/api-bodies.ts";
 

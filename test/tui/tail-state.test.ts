@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { SettledBody } from "../../src/cli/api-types.ts";
+import type { SettledBody } from "../../src/http-api.ts";
 import { NO_COUNTS } from "../../src/tui/gather.ts";
 import {
   FIRST_STATE,

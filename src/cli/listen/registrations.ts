@@ -1,5 +1,5 @@
 import type { SigningKey } from "../../domain/sign.ts";
-import type { WebhookBody } from "../api-types.ts";
+import type { WebhookBody } from "../../http-api.ts";
 import { type Client, segment } from "../client.ts";
 import { Failure, messageOf } from "../failure.ts";
 import { secretKey } from "../options.ts";
