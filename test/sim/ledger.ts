@@ -109,12 +109,12 @@ export class Ledger {
   entry(id: DeliveryId, webhookId: WebhookId, n: number): DeliveryEntry {
     const known = this.deliveries.get(id);
     if (known) return known;
-    const now = this.#now();
+    const since = this.#askedAt.get(n) ?? this.#now();
     const entry: DeliveryEntry = {
       id,
       webhookId,
       n,
-      since: this.#askedAt.get(n) ?? now,
+      since,
       isAccepted: false,
       last: null,
       inFlight: 0,
@@ -125,7 +125,8 @@ export class Ledger {
       isHurried: false,
       isMoved: false,
       kept: null,
-      lastOpen: now,
+      // It may have ended at once, long before anybody saw it.
+      lastOpen: since,
       isGone: false,
     };
     this.deliveries.set(id, entry);
