@@ -59,6 +59,22 @@ export interface Attempt {
   readonly excerpt: Uint8Array | null;
 }
 
+/** Of an attempt whose thread died: that it was begun is all that is known of it. `at`: wall clock. */
+export function lostAttempt(number: number, at: number): Attempt {
+  return {
+    number,
+    startedAt: at,
+    durationMs: 0,
+    verdict: "lost",
+    statusCode: null,
+    error: "lost",
+    excerpt: null,
+  };
+}
+
+/** Of an event's deliveries so many are named where it is answered or shown; of the others the count tells. */
+export const DELIVERY_REFS_MAX = 100;
+
 /** A delivery as lists show it. */
 export interface Delivery {
   readonly id: DeliveryId;

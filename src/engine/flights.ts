@@ -1,4 +1,5 @@
-import type { DeliveryId, EventSeq } from "../domain/ids.ts";
+import { type DeliveryId, type EventSeq, formatId, type IdSalt } from "../domain/ids.ts";
+import type { Leased } from "../store/port.ts";
 import type { AttemptTrace } from "./attempt-tracing.ts";
 import type { Lane } from "./lane.ts";
 
@@ -25,6 +26,42 @@ export interface Flight {
   isSettling: boolean;
   /** Its attempt succeeded, and its slot is another's: what is left is to store that. */
   isSlotFree: boolean;
+}
+
+/** What a flight is made of beside its delivery. */
+export interface Way {
+  readonly lane: Lane;
+  readonly isRetry: boolean;
+  readonly sender: number;
+  readonly trace: AttemptTrace | null;
+  /** Names the event that its publisher did not. */
+  readonly salt: IdSalt;
+}
+
+/** Of a delivery that was leased from disk, or is handed off behind its commit. */
+export function createFlight(
+  leased: Omit<Leased, "webhookId" | "contentType" | "payload" | "trace">,
+  { lane, isRetry, sender, trace, salt }: Way,
+): Flight {
+  return {
+    id: leased.id,
+    token: leased.token,
+    lane,
+    callbackUrl: lane.webhook.callbackUrl,
+    event: leased.event,
+    eventUid: leased.uid ?? formatId("evt", leased.event, salt),
+    eventId: leased.eventId,
+    userId: leased.userId,
+    attemptCount: leased.attemptCount,
+    roundStart: leased.roundStart,
+    queuedAt: leased.queuedAt,
+    isRetry,
+    sender,
+    trace,
+    isCancelRequested: false,
+    isSettling: false,
+    isSlotFree: false,
+  };
 }
 
 /** Deliveries in flight, by id. Bounded by `delivery.in_flight_max`, which the schedule keeps. */

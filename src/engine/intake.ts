@@ -1,5 +1,6 @@
 import type { Config } from "../config/config.ts";
 import { dedupeKey } from "../domain/dedupe.ts";
+import { DELIVERY_REFS_MAX } from "../domain/delivery.ts";
 import type { DeliveryId, EventSeq, WebhookId } from "../domain/ids.ts";
 import type { Job } from "../domain/job.ts";
 import { Problem } from "../domain/problem.ts";
@@ -154,8 +155,6 @@ function full(code: "queue_full" | "user_full" | "lane_full", detail: string): P
   return new Problem(code, detail, { retryAfterSeconds: RETRY_AFTER_FULL_SECONDS });
 }
 
-const REFS_MAX = 100;
-
 /** What the publisher is answered. */
 export function resultOf(entry: Entry, appended: Appended): PublishResult | Problem {
   if (appended.kind === "conflict") {
@@ -173,7 +172,7 @@ export function resultOf(entry: Entry, appended: Appended): PublishResult | Prob
     event: seq,
     isDuplicate: false,
     deliveryCount: targets.length,
-    deliveries: targets.slice(0, REFS_MAX).map(({ id, webhookId }) => ({ id, webhookId })),
+    deliveries: targets.slice(0, DELIVERY_REFS_MAX).map(({ id, webhookId }) => ({ id, webhookId })),
     fanOut: expansion?.id ?? null,
   };
 }

@@ -1,12 +1,12 @@
 import type { Config } from "../config/config.ts";
-import { formatId, type IdSalt } from "../domain/ids.ts";
+import type { IdSalt } from "../domain/ids.ts";
 import { Problem } from "../domain/problem.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Leased, LeaseGrant, LeaseWant, Store } from "../store/port.ts";
 import { type AttemptTracing, traceOf } from "./attempt-tracing.ts";
 import type { CarefulClock } from "./careful-clock.ts";
 import type { Dispatcher } from "./dispatcher.ts";
-import type { Flight, Flights } from "./flights.ts";
+import { createFlight, type Flights } from "./flights.ts";
 import { isOn } from "./lane.ts";
 import type { Plan, Schedule } from "./schedule.ts";
 import type { EndedFlight } from "./settling.ts";
@@ -84,25 +84,13 @@ export class Leasing {
   #begin(plan: Plan, leased: Leased): EndedFlight | null {
     const { dispatcher, flights, careful, config } = this.#deps;
     const { lane } = plan;
-    const flight: Flight = {
-      id: leased.id,
-      token: leased.token,
+    const flight = createFlight(leased, {
       lane,
-      callbackUrl: lane.webhook.callbackUrl,
-      event: leased.event,
-      eventUid: leased.uid ?? formatId("evt", leased.event, this.#deps.salt),
-      eventId: leased.eventId,
-      userId: leased.userId,
-      attemptCount: leased.attemptCount,
-      roundStart: leased.roundStart,
-      queuedAt: leased.queuedAt,
       isRetry: plan.status === "retrying",
       sender: dispatcher.senderOf(lane),
       trace: traceOf(leased.trace, this.#deps.tracing),
-      isCancelRequested: false,
-      isSettling: false,
-      isSlotFree: false,
-    };
+      salt: this.#deps.salt,
+    });
     const isExpired = careful.now() - leased.queuedAt > config.delivery.ageMaxMs;
     const reason = !isOn(lane.webhook) ? "disabled" : isExpired ? "expired" : null;
     if (reason === null) {

@@ -1,5 +1,6 @@
 import type { Config } from "../config/config.ts";
-import { formatId, type IdSalt, type WebhookId } from "../domain/ids.ts";
+import { lostAttempt } from "../domain/delivery.ts";
+import type { IdSalt, WebhookId } from "../domain/ids.ts";
 import type { Job } from "../domain/job.ts";
 import { Problem } from "../domain/problem.ts";
 import { type Refusal, refusalProblem } from "../domain/refusal.ts";
@@ -15,7 +16,7 @@ import { outcomesBeside } from "./commit-parts.ts";
 import type { Counters } from "./counters.ts";
 import { deathAtArrival } from "./death.ts";
 import { Dispatcher } from "./dispatcher.ts";
-import type { Flights } from "./flights.ts";
+import { createFlight, type Flights } from "./flights.ts";
 import { type Entry, Intake, resultOf } from "./intake.ts";
 import { type Lane, NEVER, stateOf } from "./lane.ts";
 import { Learning } from "./learning.ts";
@@ -149,15 +150,7 @@ export class Pipeline {
         token: flight.token,
         webhookId: flight.lane.webhookId,
         retryAfterMs: null,
-        attempt: {
-          number: flight.attemptCount + 1,
-          startedAt: now,
-          durationMs: 0,
-          verdict: "lost",
-          statusCode: null,
-          error: "lost",
-          excerpt: null,
-        },
+        attempt: lostAttempt(flight.attemptCount + 1, now),
       })),
     );
   }
@@ -441,25 +434,24 @@ export class Pipeline {
 
   /** Direct handoff: from the commit to a sender, without a read. */
   #handOff({ event }: Entry, target: NewDelivery, lane: Lane): void {
-    const flight = {
+    const delivery = {
       id: target.id,
       token: target.token,
-      lane,
-      callbackUrl: lane.webhook.callbackUrl,
       event: event.seq,
-      eventUid: event.uid ?? formatId("evt", event.seq, this.#deps.salt),
+      uid: event.uid,
       eventId: event.eventId,
       userId: target.userId,
       attemptCount: 0,
       roundStart: 0,
       queuedAt: this.#deps.clock.now(),
+    };
+    const flight = createFlight(delivery, {
+      lane,
       isRetry: false,
       sender: this.#dispatcher.senderOf(lane),
       trace: traceOf(event.trace, this.#deps.tracing),
-      isCancelRequested: false,
-      isSettling: false,
-      isSlotFree: false,
-    };
+      salt: this.#deps.salt,
+    });
     this.#dispatcher.add(flight, event.contentType, event.payload);
   }
 }

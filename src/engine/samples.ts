@@ -1,5 +1,5 @@
 import type { Config } from "../config/config.ts";
-import type { Attempt } from "../domain/delivery.ts";
+import { type Attempt, lostAttempt } from "../domain/delivery.ts";
 import { type DeliveryId, formatId, type IdSalt, seqAtTime } from "../domain/ids.ts";
 import { Problem } from "../domain/problem.ts";
 import type { Webhook } from "../domain/webhook.ts";
@@ -79,15 +79,7 @@ export class Samples {
 
   /** A sender has died, or was stopped: no outcome will come for what it had. */
   lost(sender: number): void {
-    const attempt: Attempt = {
-      number: 1,
-      startedAt: this.#clock.now(),
-      durationMs: 0,
-      verdict: "lost",
-      statusCode: null,
-      error: "lost",
-      excerpt: null,
-    };
+    const attempt = lostAttempt(1, this.#clock.now());
     for (const id of [...this.#waiting.keys()]) if (this.#senderOf(id) === sender) this.#end(id, attempt);
   }
 

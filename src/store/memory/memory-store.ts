@@ -1,5 +1,11 @@
 import type { DedupeKey } from "../../domain/dedupe.ts";
-import type { Attempt, DeadReason, Delivery, EndedDelivery } from "../../domain/delivery.ts";
+import {
+  type Attempt,
+  DELIVERY_REFS_MAX,
+  type DeadReason,
+  type Delivery,
+  type EndedDelivery,
+} from "../../domain/delivery.ts";
 import {
   type DeliveryId,
   type EventSeq,
@@ -60,8 +66,6 @@ export interface MemoryOptions {
   /** What an earlier store left; a new one when not given. */
   readonly disk?: MemoryDisk;
 }
-
-const DELIVERY_REFS_MAX = 100;
 
 /** The store for tests and simulation: maps and sorts, nothing clever, the same answers as every other adapter. */
 export function createMemoryStore(options: MemoryOptions): Store {

@@ -1,11 +1,10 @@
+import { DELIVERY_REFS_MAX } from "../../domain/delivery.ts";
 import type { EventSeq } from "../../domain/ids.ts";
 import type { Job } from "../../domain/job.ts";
 import type { Appended, NewEvent } from "../port.ts";
 import type { Journal } from "./journal.ts";
 import type { SettledRow } from "./settle-batch.ts";
 import type { UidMemory } from "./uids.ts";
-
-const DELIVERY_REFS_MAX = 100;
 
 /** New events of one commit, in order: each is appended, or known by its uid. Inside the commit's transaction. */
 export class Appending {
