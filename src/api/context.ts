@@ -21,6 +21,7 @@ import type { StreamHub } from "./stream.ts";
 export interface ApiConfig {
   readonly listen: { readonly host: string; readonly port: number };
   readonly net: { readonly allowHttp: boolean; readonly allowLoopback: boolean };
+  readonly delivery: { readonly concurrencyMax: number };
   readonly cache: { readonly ttlMs: number; readonly entries: number };
   readonly limits: {
     readonly payloadBytes: number;

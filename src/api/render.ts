@@ -32,7 +32,7 @@ export function createRenderer(salt: IdSalt) {
     return uid ?? formatId("evt", event, salt);
   }
 
-  function webhook(from: Webhook, extra: { live?: LaneLive | undefined; secret?: string | undefined } = {}) {
+  function webhook(from: Webhook, extra: { live?: ShownLive | undefined; secret?: string | undefined } = {}) {
     return {
       id: webhookId(from.id),
       user_id: from.userId,
@@ -170,7 +170,9 @@ export function timeOrNull(atMs: number | null): string | null {
   return atMs === null ? null : time(atMs);
 }
 
-function live(from: LaneLive) {
+type ShownLive = LaneLive & { readonly concurrency: number };
+
+function live(from: ShownLive) {
   return {
     breaker: from.breaker,
     in_flight: from.inFlight,

@@ -1,4 +1,5 @@
 import { Type } from "typebox";
+import { startConcurrency } from "../domain/ramp.ts";
 import type { Webhook } from "../domain/webhook.ts";
 import type { WebhookFields } from "../engine/port.ts";
 import { checkEventChange, keyOf, ownerForWebhook, seenWebhook, userForRead } from "./access.ts";
@@ -224,7 +225,11 @@ async function webhookOf(context: ApiContext, userId: string, eventId: string): 
 }
 
 async function showLive(context: ApiContext, webhooks: readonly Webhook[]) {
-  const { engine, render } = context;
+  const { engine, render, config } = context;
   const lives = webhooks.length === 0 ? [] : await engine.live(webhooks.map(({ id }) => id));
-  return webhooks.map((webhook, index) => render.webhook(webhook, { live: lives[index] }));
+  return webhooks.map((webhook, index) => {
+    const live = lives[index];
+    const concurrency = live?.concurrency ?? startConcurrency(webhook, config.delivery.concurrencyMax);
+    return render.webhook(webhook, { live: live && { ...live, concurrency } });
+  });
 }

@@ -133,6 +133,18 @@ export function shortenProbe(state: Breaker, policy: BreakerPolicy, now: number,
   }
 }
 
+/**
+ * Of a breaker that was not there when its probe was due, as of a process that was down: the probe is drawn anew, within so
+ * long. All of them at once would be what `PROBE_SPREAD` is against.
+ */
+export function spreadProbe(state: Breaker, now: number, withinMs: number, random: () => number): void {
+  if (isOverdue(state, now)) state.probeAt = now + Math.round(withinMs * random());
+}
+
+export function isOverdue({ isOpen, probeAt }: Pick<Breaker, "isOpen" | "probeAt">, now: number): boolean {
+  return isOpen && probeAt <= now;
+}
+
 export function exportBreaker(state: Breaker): BreakerSnapshot {
   const { isOpen, probeAt, probeDelayMs, failingSince, openedAt } = state;
   return { isOpen, probeAt, probeDelayMs, failingSince, openedAt };

@@ -1,3 +1,5 @@
+import type { Webhook } from "./webhook.ts";
+
 const LIMIT_START = 2;
 /**
  * A receiver that comes back from an outage has a backlog in front of it: its limit starts at 1 and may double only
@@ -24,6 +26,14 @@ export interface Ramp {
   cooldown: number;
   /** Since when the receiver recovers from an outage, monotonic ms; null when it does not. */
   recoversSinceMono: number | null;
+}
+
+/** What a webhook's lane begins with, which it has not yet or no more. */
+export function startConcurrency(
+  { ordering, concurrencyMax }: Pick<Webhook, "ordering" | "concurrencyMax">,
+  max: number,
+): number {
+  return ordering === "fifo" ? 1 : Math.min(LIMIT_START, concurrencyMax ?? max);
 }
 
 export function createRamp(): Ramp {

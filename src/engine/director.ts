@@ -313,10 +313,8 @@ export class Director implements Engine {
 
   async live(ids: readonly WebhookId[]): Promise<readonly LaneLive[]> {
     const { clock } = this.#deps;
-    const { lanes } = this.#schedule;
-    const idle = await this.#webhooks.load(ids.filter((id) => !lanes.has(id)));
     return ids.map((id) =>
-      laneLive(lanes.get(id), idle.get(id), clock.now(), clock.mono(), this.#deps.config),
+      laneLive(this.#schedule.lanes.get(id), clock.now(), clock.mono(), this.#deps.config),
     );
   }
 

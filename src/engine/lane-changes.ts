@@ -1,5 +1,5 @@
 import type { Config } from "../config/config.ts";
-import { importBreaker } from "../domain/breaker.ts";
+import { importBreaker, isOverdue, spreadProbe } from "../domain/breaker.ts";
 import type { DeadReason } from "../domain/delivery.ts";
 import type { WebhookId } from "../domain/ids.ts";
 import { Problem } from "../domain/problem.ts";
@@ -18,12 +18,15 @@ export interface LaneChangesDeps {
   readonly webhooks: WebhookCache;
   readonly clock: Clock;
   readonly timers: Timers;
+  readonly random: () => number;
   /** Lanes may have work that they had not before. */
   readonly onChanged: () => void;
 }
 
 const RECOVER_CHUNK = 500;
 const LOAD_RETRY_MS = 250;
+/** Probes that were due while hookd was down go so far apart on average, and all of them within the first interval of probes. */
+const OVERDUE_APART_MS = 50;
 /** A lane with more than this waiting gets no more of its own replay until it has sent some... */
 const JOB_BACKLOG_MAX = 2_000;
 /** ...and of a replay for many lanes, which one that is slow must not hold up for what waits there anyway, with this many. */
@@ -41,9 +44,12 @@ export class LaneChanges {
 
   /** Lanes as they were when hookd last ran. */
   async recover(lanes: readonly RecoveredLane[]): Promise<void> {
-    const { clock, store, schedule } = this.#deps;
+    const { config, clock, store, schedule, random } = this.#deps;
     const now = clock.now();
     const nowMono = clock.mono();
+    const breakers = lanes.map(({ state }) => (state === null ? null : importBreaker(JSON.parse(state))));
+    const overdue = breakers.filter((breaker) => breaker !== null && isOverdue(breaker, now)).length;
+    const withinMs = Math.min(overdue * OVERDUE_APART_MS, config.breaker.probeMs);
     for (let at = 0; at < lanes.length; at += RECOVER_CHUNK) {
       const chunk = lanes.slice(at, at + RECOVER_CHUNK);
       const webhooks = await store.getWebhooks(chunk.map((lane) => lane.webhookId));
@@ -51,9 +57,13 @@ export class LaneChanges {
         const webhook = webhooks[index];
         if (!webhook) return;
         const lane = schedule.laneOf(webhook, nowMono);
-        if (found.state !== null) {
+        const breaker = breakers[at + index];
+        if (breaker) {
           lane.storedState = found.state;
-          if (isOn(webhook)) lane.breaker = importBreaker(JSON.parse(found.state));
+          if (isOn(webhook)) {
+            spreadProbe(breaker, now, withinMs, random);
+            lane.breaker = breaker;
+          }
         }
         schedule.recover(lane, found, now, nowMono);
       });

@@ -1,13 +1,11 @@
 import type { Config } from "../config/config.ts";
-import type { Webhook } from "../domain/webhook.ts";
-import { concurrencyOf, createLane, firstDueAt, type Lane, NEVER, sendableAt } from "./lane.ts";
+import { concurrencyOf, firstDueAt, type Lane, NEVER, sendableAt } from "./lane.ts";
 import type { LaneLive } from "./port.ts";
 
-/** Of a webhook that is not there. */
-const NONE: LaneLive = {
-  concurrency: 0,
+const IDLE: LaneLive = {
   breaker: "closed",
   inFlight: 0,
+  concurrency: null,
   backlog: 0,
   oldestDueAt: null,
   parkedUntil: null,
@@ -17,19 +15,9 @@ const NONE: LaneLive = {
   lastError: null,
 };
 
-/**
- * What a lane looks like from outside. A webhook without a lane has had nothing to do for a while: it is as the lane that
- * it would be given.
- */
-export function laneLive(
-  known: Lane | undefined,
-  webhook: Webhook | undefined,
-  now: number,
-  nowMono: number,
-  config: Config,
-): LaneLive {
-  const lane = known ?? (webhook && createLane(webhook, nowMono));
-  if (!lane) return NONE;
+/** What a lane looks like from outside. A webhook without a lane has had nothing to do for a while. */
+export function laneLive(lane: Lane | undefined, now: number, nowMono: number, config: Config): LaneLive {
+  if (!lane) return IDLE;
   const oldestDueAt = firstDueAt(lane);
   const sendable = sendableAt(lane, config.breaker, now, nowMono);
   return {

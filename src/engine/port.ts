@@ -182,7 +182,8 @@ export interface LaneLive {
   readonly inFlight: number;
   readonly backlog: number;
   readonly oldestDueAt: number | null;
-  readonly concurrency: number;
+  /** Null: there is no lane, since the webhook has had nothing to do for a while. */
+  readonly concurrency: number | null;
   readonly parkedUntil: number | null;
   /** Of the last 5 minutes; null without attempts. */
   readonly successRate: number | null;

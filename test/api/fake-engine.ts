@@ -252,7 +252,7 @@ export function createFakeEngine(now: () => number): FakeEngine {
         inFlight: 0,
         backlog: 0,
         oldestDueAt: null,
-        concurrency: 2,
+        concurrency: null,
         parkedUntil: null,
         successRate: null,
         p50Ms: null,

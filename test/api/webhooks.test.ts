@@ -57,6 +57,18 @@ describe("creating a webhook", () => {
     });
   });
 
+  test.each([
+    ["none of its own", {}, 2],
+    ["fifo", { ordering: "fifo" }, 1],
+    ["one at a time", { concurrency_max: 1 }, 1],
+  ])("shows without a lane what its lane would begin with: %s", async (_, fields, concurrency) => {
+    const { call, admin } = await setup();
+    const body = { event_id: "order.*", callback_url: "https://example.com/a", user_id: "acme", ...fields };
+    const { json } = await call("POST", "/v1/webhooks", { key: admin, body });
+    const got = await call("GET", `/v1/webhooks/${json.id}`, { key: admin });
+    expect(got.json).toMatchObject({ live: { concurrency } });
+  });
+
   test("says which webhook has the event already", async () => {
     const { call, admin } = await setup();
     const made = await call("POST", "/v1/webhooks", { key: admin, body: hook });

@@ -29,6 +29,7 @@ export async function setup(options: WorldOptions = {}) {
   const config: ApiConfig = {
     listen: { host: "127.0.0.1", port: 0 },
     net: { allowHttp: isDev, allowLoopback: isDev },
+    delivery: { concurrencyMax: 128 },
     cache: { ttlMs: 300 * SECONDS, entries: 1_000 },
     limits: { payloadBytes: 256 * 1_024, batchBytes: 1_024 * 1_024, publishPerKey: 0, ...options.limits },
   };

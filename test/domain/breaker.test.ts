@@ -10,6 +10,7 @@ import {
   recordPermanent,
   recordSuccess,
   shortenProbe,
+  spreadProbe,
 } from "../../src/domain/breaker.ts";
 import type { DeliveryId } from "../../src/domain/ids.ts";
 
@@ -224,6 +225,19 @@ test("a breaker survives a restart through JSON", () => {
   expect(restored).toEqual(state);
   recordFailure(restored, POLICY, id(1), restored.probeAt, () => 0.5);
   expect(restored.probeDelayMs).toBe(120_000);
+});
+
+test("a probe that was due while hookd was down is drawn anew, one that is not due stays", () => {
+  const { state, open } = setup();
+  open();
+  const { probeAt } = state;
+  spreadProbe(state, probeAt - 1, 10_000, () => 0.5);
+  expect(state.probeAt).toBe(probeAt);
+  spreadProbe(state, probeAt, 10_000, () => 0.5);
+  expect(state.probeAt).toBe(probeAt + 5_000);
+  const closed = createBreaker();
+  spreadProbe(closed, START, 10_000, () => 0.5);
+  expect(closed).toEqual(createBreaker());
 });
 
 describe("a longest wait that was made shorter", () => {

@@ -479,7 +479,7 @@ describe("breaker", () => {
     await world.publish(webhook, 5_000);
     world.receivers.set(webhook.id, { afterMs: 50 });
     while ((await world.live(webhook.id)).breaker === "open") await world.advance(100);
-    const seen: number[] = [];
+    const seen: (number | null)[] = [];
     for (let step = 0; step < 8; step += 1) {
       seen.push((await world.live(webhook.id)).concurrency);
       await world.advance(1_500);

@@ -262,19 +262,6 @@ test("no more than a hundred samples are under way, and ten of one user", async 
   expect(await Promise.all(samples)).toHaveLength(100);
 });
 
-test.each([
-  ["none of its own", {}, 2],
-  ["fifo", { ordering: "fifo" }, 1],
-  ["one at a time", { concurrencyMax: 1 }, 1],
-] as const)(
-  "a webhook that has had nothing to do shows what its lane would begin with: %s",
-  async (_, fields, expected) => {
-    const world = await setup();
-    const webhook = await world.webhook(fields);
-    expect(await world.live(webhook.id)).toMatchObject({ concurrency: expected, parkedUntil: null });
-  },
-);
-
 test("a lane's live figures are of its last five minutes", async () => {
   const world = await setup({ config: NO_JITTER });
   const webhook = await world.webhook();

@@ -80,10 +80,10 @@ test(
   LONG_MS,
 );
 
-test(
-  "an outage of all receivers, with a crash in it, leaves parked lanes quiet and ends without a loss",
-  async () => {
-    const report = await outage({ ...OUTAGE, downSeconds: 0, seed: 1 });
+test.each([0, 30])(
+  "an outage of all receivers, with hookd down for %i s in it, leaves parked lanes quiet and ends without a loss",
+  async (downSeconds) => {
+    const report = await outage({ ...OUTAGE, downSeconds, seed: 1 });
     expect(problemsOf(report)).toEqual([]);
   },
   LONG_MS,
