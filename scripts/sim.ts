@@ -95,6 +95,8 @@ async function main(values: Values): Promise<number> {
   const plant = values.plant ?? null;
   if (plant !== null && !PLANTS.some(({ name }) => name === plant))
     throw new Misuse(`there is no plant ${plant}`);
+  if (plant !== null && (plantOf(plant).store ?? store) !== store)
+    throw new Misuse(`${plant} is planted in the memory store: leave out --store ${store}`);
   const options: ManyOptions = {
     firstSeed: wholeOf("seed", values.seed ?? "1"),
     seeds: wholeOf("seeds", values.seeds ?? String(plant === null ? SEEDS : SEEDS_PLANTED)),

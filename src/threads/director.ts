@@ -152,7 +152,7 @@ async function stop(): Promise<void> {
 /** Secrets sealed with another key could never be opened: refuse to start rather than fail every attempt. */
 async function checkKey(): Promise<void> {
   const known = await store.getSetting(MASTER_KEY_ID);
-  if (known === null) await store.putSetting("master_key_id", data.keyId);
+  if (known === null) await store.putSetting(MASTER_KEY_ID, data.keyId);
   else if (known !== data.keyId) {
     await store.close();
     throw new Error(

@@ -269,7 +269,7 @@ test("a lane's live figures are of its last five minutes", async () => {
     inFlight: 0,
     backlog: 0,
     successRate: null,
-    concurrency: 2,
+    concurrency: null,
   });
   let n = 0;
   world.receivers.set(webhook.id, () => {

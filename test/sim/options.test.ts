@@ -21,6 +21,7 @@ test.each([
   ["--scenario outage --minutes 6 --down 121", "--down 121 is more than 120 of 6 minutes"],
   ["--hours 0", "--hours 0 is no number above 0"],
   ["--store redis", "there is no store redis"],
+  ["--plant expansion-skips --store sqlite", "leave out --store sqlite"],
   ["--scenario flood", "there is no scenario flood"],
 ])("npm run sim refuses %s", (given, message) => {
   const { status, stderr, stdout } = spawnSync(process.execPath, [SCRIPT, ...given.split(" ")], {

@@ -24,6 +24,8 @@ export interface Plant {
   readonly what: string;
   /** The invariants that it breaks: anything else that goes wrong is no finding. */
   readonly foundBy: readonly string[];
+  /** It is in that store: on another one there would be nothing to find. */
+  readonly store?: "memory";
   /** `random` is the plant's own. */
   plant(random: () => number): ActivePlant;
 }
@@ -223,6 +225,7 @@ export const PLANTS: readonly Plant[] = [
   {
     name: "expansion-skips",
     what: "an expansion skips one webhook in a slice (on the memory store)",
+    store: "memory",
     foundBy: ["a broadcast reaches every webhook that it was for"],
     plant: skippingExpansion,
   },
