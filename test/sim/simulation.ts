@@ -53,6 +53,7 @@ export class Simulation implements WorldWatcher {
    * What a commit records is dated by its beginning: those on their way, and the last one that was answered.
    */
   readonly #commitsAt = new Map<number, Instant & { readonly now: number }>();
+  readonly #arrivedAt = new Map<DeliveryId, Instant>();
   #commitAt = { mono: 0, jumpsMs: 0, backwardMs: 0, now: 0 };
   behaviourChanges = 0;
   /** The delivery of each event to each webhook: `17/42`. */
@@ -136,7 +137,9 @@ export class Simulation implements WorldWatcher {
   outcomes(outcomes: readonly Outcome[]): void {
     for (const { deliveryId, token, webhookId, attempt, retryAfterMs } of outcomes) {
       const isNew = this.ledger.ended(deliveryId, token, attempt.verdict, retryAfterMs ?? 0);
-      if (isNew) this.unsettled.set(deliveryId, webhookId);
+      if (!isNew) continue;
+      this.unsettled.set(deliveryId, webhookId);
+      this.#arrivedAt.set(deliveryId, this.instant());
     }
   }
 
@@ -144,7 +147,10 @@ export class Simulation implements WorldWatcher {
     const { order } = this.world.faults;
     for (const attempt of attempts) {
       const leasedAt = this.decisions.get(attempt.deliveryId)?.order ?? 0;
-      this.breakers.settled(attempt, leasedAt, order, this.#commitAt);
+      // It was judged after it had come, and before its commit: that may have waited for webhooks to be read.
+      const judgedAt = this.#arrivedAt.get(attempt.deliveryId) ?? this.#commitAt;
+      this.#arrivedAt.delete(attempt.deliveryId);
+      this.breakers.settled(attempt, leasedAt, order, judgedAt);
       this.unsettled.delete(attempt.deliveryId);
       const entry = this.ledger.deliveries.get(attempt.deliveryId);
       if (!entry || attempt.status !== "success") continue;
@@ -158,6 +164,7 @@ export class Simulation implements WorldWatcher {
 
   crashed(): void {
     this.unsettled.clear();
+    this.#arrivedAt.clear();
     this.ledger.crashed();
     this.breakers.crashed();
     this.lanes.refill();

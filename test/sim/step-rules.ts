@@ -96,12 +96,15 @@ function checkOnce(sim: Simulation, entry: DeliveryEntry): void {
 }
 
 /**
- * A purge deletes what was dead; retention what ended long enough ago; when it ended is between two looks, the first of which saw it open, or
- * when its receiver answered: a commit that is slow writes down that time.
+ * A purge deletes what was dead; retention what ended long enough ago; when it ended is between two looks, the first of
+ * which saw it open, or when its receiver answered: a commit that is slow writes down that time.
  */
 function checkGone(sim: Simulation, entry: DeliveryEntry): void {
   const { successMs, deadMs } = sim.world.config.retention;
-  const status = entry.kept?.status;
+  // Sent again since the last look, and delivered: it is a success that was deleted.
+  const isDelivered =
+    entry.last?.verdict === "success" && entry.last.number > (entry.kept?.attemptCount ?? 0);
+  const status = isDelivered ? "success" : entry.kept?.status;
   if (isPurged(sim, entry)) return;
   const leastMs = status === "dead" ? deadMs : status === "success" ? successMs : Math.min(successMs, deadMs);
   const answered = status === "success" ? (entry.last?.ended ?? entry.lastOpen) : entry.lastOpen;
