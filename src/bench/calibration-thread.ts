@@ -3,7 +3,7 @@ import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
-import { Agent } from "undici";
+import { Agent, request } from "undici";
 import { monoMs } from "./mono.ts";
 import type { CalibrationData, FromCalibration, ToCalibration } from "./thread-messages.ts";
 
@@ -55,41 +55,33 @@ parentPort?.on("message", (message: ToCalibration) => {
 /** 64 posts under way at any time, over the origins in turn. The time is without that of the first round. */
 async function post(durationMs: number): Promise<FromCalibration> {
   const body = Buffer.alloc(POST_BYTES, "x");
-  const headers = ["content-type", "application/json"];
+  const headers = { "content-type": "application/json" };
   const beginMono = monoMs() + durationMs * WARM_UP_SHARE;
   let endMono = Infinity;
   let begun = { mono: monoMs(), cpuSeconds: threadCpuSeconds(), count: 0 };
   let isWarm = false;
   let count = 0;
   let next = 0;
-  const one = (done: () => void, failed: (error: Error) => void): void => {
-    const origin = origins[next % origins.length] ?? "";
-    next += 1;
-    agent.dispatch(
-      { origin, path: "/calibration", method: "POST", headers, body },
-      {
-        onRequestStart() {},
-        onResponseStart() {},
-        onResponseData() {},
-        onResponseError(_controller, error) {
-          failed(error);
-        },
-        onResponseEnd() {
-          count += 1;
-          const now = monoMs();
-          // What counts is posting, not connecting: every origin has had its turn.
-          if (!isWarm && now >= beginMono && count >= origins.length) {
-            isWarm = true;
-            endMono = now + durationMs * (1 - WARM_UP_SHARE);
-            begun = { mono: now, cpuSeconds: threadCpuSeconds(), count };
-          }
-          if (now < endMono) one(done, failed);
-          else done();
-        },
-      },
-    );
+  const postInTurn = async (): Promise<void> => {
+    for (let now = monoMs(); now < endMono; now = monoMs()) {
+      const origin = origins[next % origins.length] ?? "";
+      next += 1;
+      const answer = await request(`${origin}/calibration`, {
+        method: "POST",
+        headers,
+        body,
+        dispatcher: agent,
+      });
+      await answer.body.dump();
+      count += 1;
+      // What counts is posting, not connecting: every origin has had its turn.
+      if (isWarm || monoMs() < beginMono || count < origins.length) continue;
+      isWarm = true;
+      begun = { mono: monoMs(), cpuSeconds: threadCpuSeconds(), count };
+      endMono = begun.mono + durationMs * (1 - WARM_UP_SHARE);
+    }
   };
-  await Promise.all(Array.from({ length: CONCURRENCY }, () => new Promise<void>(one)));
+  await Promise.all(Array.from({ length: CONCURRENCY }, postInTurn));
   return {
     kind: "posted",
     count: count - begun.count,

@@ -11,8 +11,6 @@ export interface Group {
   readonly resolve: (outcomes: readonly PublishOutcome[]) => void;
 }
 
-/** Events in one commit: larger ones make the waiting longer and the batch no cheaper. */
-const COMMIT_EVENTS_MAX = 2_000;
 /** Events that may wait for their commit: a tenth of a second's work, beyond that a 503. */
 const QUEUED_EVENTS_MAX = 20_000;
 /** And their payload bytes; one larger group is taken where nothing else waits. */
@@ -54,12 +52,12 @@ export class Arrivals {
     });
   }
 
-  /** The oldest groups, as many as one commit takes. */
-  take(): readonly Group[] {
+  /** The oldest groups, until they have `eventsMax` events. */
+  take(eventsMax: number): readonly Group[] {
     let count = 0;
     let events = 0;
     for (const { requests } of this.#groups) {
-      if (events >= COMMIT_EVENTS_MAX) break;
+      if (events >= eventsMax) break;
       count += 1;
       events += requests.length;
       this.#bytes -= bytesOf(requests);

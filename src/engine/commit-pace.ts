@@ -9,6 +9,15 @@ const PACE_MS = 3;
 const FULL_MIN = 256;
 /** Beside a commit that the disk is busy with, another one is written only if so many wait for it. */
 const OVERLAP_MIN = 64;
+/**
+ * Events in one commit while the disk keeps up: a cycle of some 6 ms. In longer ones all slots are in use before the cycle
+ * ends that would hear what has become of them; what finds none then waits on disk, at twice the price.
+ */
+const EVENTS_MIN = 256;
+/** ...for each millisecond that there was nothing to do but to wait for the disk so many more... */
+const EVENTS_PER_IDLE_MS = 64;
+/** ...and never more: a longer wait makes a batch no cheaper. */
+const EVENTS_MAX = 2_000;
 /** Commits on their way: one that the disk is busy with, and one that the next sync will cover. */
 const COMMITS_MAX = 2;
 
@@ -16,11 +25,23 @@ const COMMITS_MAX = 2;
 export class CommitPace {
   #begunMono = Number.NEGATIVE_INFINITY;
   #lastSize = 0;
+  #idleMs = 0;
 
   /** A commit of so many events and outcomes begins. */
   begin(size: number, nowMono: number): void {
     this.#begunMono = nowMono;
     this.#lastSize = size;
+    this.#idleMs = 0;
+  }
+
+  /** Nothing was done for so long. */
+  wasIdle(ms: number): void {
+    this.#idleMs += ms;
+  }
+
+  /** How many events the next commit should take. */
+  get eventsMax(): number {
+    return Math.min(EVENTS_MAX, EVENTS_MIN + Math.floor(this.#idleMs * EVENTS_PER_IDLE_MS));
   }
 
   /**

@@ -23,12 +23,8 @@ export interface LeasingDeps {
   readonly tracing: AttemptTracing | null;
 }
 
-/**
- * A cycle leases for so long, and for one round at least: events that come meanwhile wait for it. When a thousand hanging
- * receivers time out together, as many deliveries wait for their slots, at 50 us each.
- */
-const LEASING_MAX_MS = 3;
-const ROUNDS_MAX = 16;
+/** In a cycle: as many deliveries as there are slots, mostly. */
+const ROUNDS_MAX = 64;
 
 /** Fills the free slots, lane by lane in turn. The webhook is looked at again here: a change is obeyed. */
 export class Leasing {
@@ -38,12 +34,15 @@ export class Leasing {
     this.#deps = deps;
   }
 
-  /** What was leased goes to the dispatcher; what must end without an attempt is told to `onEnded`, at once. */
-  async lease(onEnded: (ended: EndedFlight) => void): Promise<void> {
+  /**
+   * For so long, and one round at least: events that come meanwhile wait for it. What was leased goes to the dispatcher; what
+   * must end without an attempt is told to `onEnded`, at once.
+   */
+  async lease(maxMs: number, onEnded: (ended: EndedFlight) => void): Promise<void> {
     const { schedule, clock } = this.#deps;
     schedule.wake(clock.now(), clock.mono());
     const begunMono = clock.mono();
-    for (let round = 0; round < ROUNDS_MAX && clock.mono() - begunMono < LEASING_MAX_MS; round += 1) {
+    for (let round = 0; round < ROUNDS_MAX && clock.mono() - begunMono < maxMs; round += 1) {
       const now = clock.now();
       const plans = schedule.plan(now, clock.mono());
       if (plans.length === 0) return;

@@ -21,6 +21,7 @@ import { type Entry, Intake, resultOf } from "./intake.ts";
 import { type Lane, NEVER, stateOf } from "./lane.ts";
 import { Learning } from "./learning.ts";
 import { Leasing } from "./leasing.ts";
+import { LeasingPace } from "./leasing-pace.ts";
 import type { PublishOutcome, PublishRequest, SettledAttempt } from "./port.ts";
 import type { Schedule } from "./schedule.ts";
 import { type EndedFlight, type Settled, Settling } from "./settling.ts";
@@ -86,6 +87,7 @@ export class Pipeline {
   #ended: EndedFlight[] = [];
   readonly #laneStates = new Set<Lane>();
   readonly #pace = new CommitPace();
+  readonly #leasingPace = new LeasingPace();
   #isCycling = false;
   #commits = 0;
   #isClosed = false;
@@ -93,6 +95,7 @@ export class Pipeline {
   #cancelTimer: (() => void) | null = null;
   /** When the timer that is set fires; NEVER without one. */
   #wakeAtMono = NEVER;
+  #asleepSinceMono: number | null = null;
   #onCycled: (() => void)[] = [];
   /** Why the store takes nothing at the moment. */
   refusal: Extract<Refusal, "disk_full" | "store_unavailable"> | null = null;
@@ -175,7 +178,7 @@ export class Pipeline {
     if (!this.#isCycling) this.#begin();
     while (this.#isBusy) await this.#cycled();
     const problem = refusalProblem("shutting_down");
-    for (const { requests, resolve } of this.#arrivals.take()) resolve(requests.map(() => problem));
+    for (const { requests, resolve } of this.#arrivals.take(NEVER)) resolve(requests.map(() => problem));
   }
 
   /** The lane's breaker state goes to disk with the next commit. */
@@ -225,6 +228,8 @@ export class Pipeline {
     this.#cancelTimer?.();
     this.#cancelTimer = null;
     this.#wakeAtMono = NEVER;
+    if (this.#asleepSinceMono !== null) this.#pace.wasIdle(this.#deps.clock.mono() - this.#asleepSinceMono);
+    this.#asleepSinceMono = null;
     this.#deps.timers.soon(() => {
       this.#cycle()
         .catch((error) => this.#die(error))
@@ -253,8 +258,11 @@ export class Pipeline {
 
   async #cycle(): Promise<void> {
     try {
-      if (this.#commitWaitMs <= 0) await this.#commitArrived();
-      if (!this.refusal) await this.#leasing.lease((ended) => this.#ended.push(ended));
+      const committingMs = this.#commitWaitMs <= 0 ? await this.#commitArrived() : null;
+      const leasingMs = this.#leasingPace.maxMs(committingMs, this.#arrivals.eventCount);
+      if (!this.refusal && leasingMs > 0) {
+        await this.#leasing.lease(leasingMs, (ended) => this.#ended.push(ended));
+      }
     } catch (error) {
       this.#refuse(error);
     }
@@ -284,6 +292,7 @@ export class Pipeline {
 
   #sleep(ms: number): void {
     this.#cancelTimer?.();
+    this.#asleepSinceMono ??= this.#deps.clock.mono();
     const waitMs = Math.max(0, Math.min(ms, SLEEP_MAX_MS));
     this.#wakeAtMono = this.#deps.clock.mono() + waitMs;
     this.#cancelTimer = this.#deps.timers.after(waitMs, () => {
@@ -293,15 +302,16 @@ export class Pipeline {
   }
 
   /**
-   * One group commit, all or nothing: resolves when the store has it under way, and while it refuses, when it is done.
-   * Rejects with the store's problem, when nothing is lost but time.
+   * One group commit, all or nothing: resolves when the store has it under way, with the ms that it took, and while the
+   * store refuses, when it is done. Rejects with the store's problem, when nothing is lost but time.
    */
-  async #commitArrived(): Promise<void> {
-    const groups = this.#arrivals.take();
+  async #commitArrived(): Promise<number> {
+    const groups = this.#arrivals.take(this.#pace.eventsMax);
     const outcomes = this.#outcomes.splice(0, outcomesBeside(eventsOf(groups), this.#outcomes.length));
     const ended = this.#ended;
     this.#ended = [];
     const { clock, store, webhooks } = this.#deps;
+    const begunMono = clock.mono();
     try {
       // An empty commit writes nothing: whether the store takes writes again, only a write tells.
       if (this.refusal) await store.putSetting("probe", String(clock.now()));
@@ -310,6 +320,7 @@ export class Pipeline {
       this.#pace.begin(prepared.accepted.length + prepared.settled.length, prepared.begunMono);
       const committing = this.#commit(groups, prepared);
       if (this.refusal) await committing;
+      return clock.mono() - begunMono;
     } catch (error) {
       this.#putBack(error, groups, null, { outcomes, ended });
       throw error;

@@ -30,3 +30,16 @@ test("beside a commit on its way a small one waits for it", () => {
   pace.begin(3, 100);
   expect(pace.waitMs(3, 1, 200)).toBe(Number.POSITIVE_INFINITY);
 });
+
+test("a commit takes what the slots turn over, and more for the time that the disk kept the events waiting", () => {
+  const pace = new CommitPace();
+  const usual = pace.eventsMax;
+  pace.wasIdle(10);
+  const more = pace.eventsMax;
+  pace.wasIdle(10);
+  expect([more > usual, pace.eventsMax > more]).toEqual([true, true]);
+  pace.wasIdle(60_000);
+  expect(pace.eventsMax).toBe(2_000);
+  pace.begin(2_000, 100);
+  expect(pace.eventsMax).toBe(usual);
+});

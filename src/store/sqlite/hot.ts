@@ -1,5 +1,6 @@
 import type { Attempt } from "../../domain/delivery.ts";
 import type { DeliveryId, EventSeq, WebhookId } from "../../domain/ids.ts";
+import type { KeptPayload } from "./recent-payloads.ts";
 
 /**
  * What the database's indexes do not know yet: every delivery that was appended or changed since a complete fold last
@@ -34,6 +35,8 @@ export interface HotRow {
   unwritten: readonly Attempt[];
   /** The slot under which tally counts it; NO_SLOT: none. */
   slot: number;
+  /** Its event's payload, while it waits since a moment; null: the journal has it. */
+  payload: KeptPayload | null;
 }
 
 export const PENDING = 0;

@@ -235,6 +235,7 @@ function freshRow(
     dirtyIn: FOLDED,
     unwritten: NO_ATTEMPTS,
     slot: NO_SLOT,
+    payload: null,
   };
 }
 

@@ -1,8 +1,10 @@
 import type { DeliveryId, EventSeq, WebhookId } from "../../domain/ids.ts";
-import type { Leased, LeaseGrant, LeaseWant } from "../port.ts";
+import type { TraceContext } from "../../domain/trace-context.ts";
+import type { Leased, LeaseGrant, LeaseWant, NewEvent } from "../port.ts";
 import type { Db, Statement } from "./connection.ts";
 import { type Hot, type HotRow, PENDING, RETRYING } from "./hot.ts";
 import { contentTypeOf, type EventRow, hotFromJournal, type Journal, traceOf } from "./journal.ts";
+import { RecentPayloads } from "./recent-payloads.ts";
 import type { Webhooks } from "./webhooks.ts";
 
 interface LaneRow {
@@ -20,6 +22,8 @@ interface LaneRow {
 interface Position {
   readonly dueAt: number;
   readonly id: number;
+  /** Nothing is behind it: there is no use in looking. */
+  readonly isEnd: boolean;
 }
 
 /**
@@ -31,6 +35,7 @@ interface Position {
 export class Lanes {
   readonly #hot: Hot;
   readonly #journal: Journal;
+  readonly #payloads = new RecentPayloads();
   readonly #webhooks: Webhooks;
   readonly #queue: Statement;
   readonly #positions = new Map<string, Position>();
@@ -50,9 +55,18 @@ export class Lanes {
   queued(webhookId: WebhookId, row: { status: number; dueAt: number | null; id: DeliveryId }): void {
     const key = keyOf(webhookId, row.status);
     const position = this.#positions.get(key);
+    if (position === undefined) return;
     const dueAt = row.dueAt ?? BEGINNING.dueAt;
-    if (position === undefined || position.dueAt < dueAt) return;
-    if (position.dueAt > dueAt || position.id >= row.id) this.#positions.set(key, { dueAt, id: row.id - 1 });
+    const isPassed = position.dueAt > dueAt || (position.dueAt === dueAt && position.id >= row.id);
+    if (isPassed) this.#positions.set(key, { dueAt, id: row.id - 1, isEnd: false });
+    else if (position.isEnd) this.#positions.set(key, { ...position, isEnd: false });
+  }
+
+  /** A new delivery waits in memory. */
+  wait(row: HotRow, event: NewEvent): void {
+    // Of an event that is traced, or goes to many, the journal is asked for more, or asked once for all.
+    if (event.trace === null && event.targets.length === 1) row.payload = this.#payloads.keep(event.payload);
+    this.#hot.wait(row);
   }
 
   lease(want: LeaseWant): LeaseGrant {
@@ -74,16 +88,14 @@ export class Lanes {
       }
       const isStoredFirst =
         row && (storedDue < waitingDue || (storedDue === waitingDue && row.id < (waiting?.id ?? 0)));
-      if (isStoredFirst) stored.shift();
-      const id = isStoredFirst ? row.id : waiting?.id;
-      if (id === undefined) continue;
-      const event = this.#journal.eventOf(id);
-      if (!event && isStoredFirst) continue;
-      if (!event) throw new Error(`delivery ${id} has no event in the journal`);
-      const hotRow = isStoredFirst ? this.#warm(row, event, want.webhookId, status) : waiting;
-      if (!hotRow) continue;
-      hotRow.token = want.firstToken + leased.length;
-      leased.push(leasedOf(hotRow, event));
+      const token = want.firstToken + leased.length;
+      if (isStoredFirst) {
+        stored.shift();
+        const taken = this.#takeStored(row, want.webhookId, status, token);
+        if (taken) leased.push(taken);
+      } else if (waiting) {
+        leased.push(this.#takeWaiting(waiting, token));
+      }
     }
   }
 
@@ -99,8 +111,27 @@ export class Lanes {
     }
   }
 
+  /** Null: its event is gone, and so is what the log had of it. */
+  #takeStored(row: LaneRow, webhookId: WebhookId, status: number, token: number): Leased | null {
+    const event = this.#journal.eventOf(row.id);
+    if (!event) return null;
+    const hotRow = this.#warm(row, event, webhookId, status);
+    hotRow.token = token;
+    return leasedOf(hotRow, contentTypeOf(event), event.payload ?? NO_PAYLOAD, traceOf(event));
+  }
+
+  #takeWaiting(row: HotRow, token: number): Leased {
+    row.token = token;
+    const payload = row.payload && this.#payloads.get(row.payload);
+    row.payload = null;
+    if (payload) return leasedOf(row, row.contentType, payload, null);
+    const event = this.#journal.eventOf(row.id);
+    if (!event) throw new Error(`delivery ${row.id} has no event in the journal`);
+    return leasedOf(row, contentTypeOf(event), event.payload ?? NO_PAYLOAD, traceOf(event));
+  }
+
   #remember(key: string, position: Position): void {
-    if (position === BEGINNING) return;
+    if (position === BEGINNING || this.#positions.get(key) === position) return;
     if (this.#positions.size >= POSITIONS_MAX) this.#positions.clear();
     this.#positions.set(key, position);
   }
@@ -123,7 +154,7 @@ export class Lanes {
   }
 }
 
-function leasedOf(row: HotRow, event: EventRow): Leased {
+function leasedOf(row: HotRow, contentType: string, payload: Uint8Array, trace: TraceContext | null): Leased {
   return {
     id: row.id,
     token: row.token,
@@ -132,12 +163,12 @@ function leasedOf(row: HotRow, event: EventRow): Leased {
     userId: row.userId,
     eventId: row.eventId,
     uid: row.uid,
-    contentType: contentTypeOf(event),
-    payload: event.payload ?? new Uint8Array(0),
+    contentType,
+    payload,
     attemptCount: row.attemptCount,
     roundStart: row.roundStart,
     queuedAt: row.queuedAt,
-    trace: traceOf(event),
+    trace,
   };
 }
 
@@ -152,7 +183,7 @@ class StoredQueue {
   #at = 0;
   #read: Position;
   #passed: Position;
-  #isAtEnd = false;
+  #isAtEnd: boolean;
 
   constructor(
     statement: Statement,
@@ -169,6 +200,7 @@ class StoredQueue {
     this.#pageRows = Math.min(PAGE_ROWS_MAX, limit + 1);
     this.#read = from;
     this.#passed = from;
+    this.#isAtEnd = from.isEnd;
   }
 
   peek(): LaneRow | undefined {
@@ -191,25 +223,27 @@ class StoredQueue {
       this.#isAtEnd = this.#page.length < this.#pageRows;
       this.#pageRows = Math.min(PAGE_ROWS_MAX, this.#pageRows * 2);
       const last = this.#page.at(-1);
-      if (last) this.#read = { dueAt: last.due_at, id: last.id };
+      if (last) this.#read = { dueAt: last.due_at, id: last.id, isEnd: false };
     }
   }
 
   shift(): void {
     const row = this.#page[this.#at];
-    if (row) this.#passed = { dueAt: row.due_at, id: row.id };
+    if (row) this.#passed = { dueAt: row.due_at, id: row.id, isEnd: false };
     this.#at += 1;
   }
 
   /** The last row that was gone past, or where it began. */
   get passed(): Position {
-    return this.#passed;
+    const isEnd = this.#isAtEnd && this.#at >= this.#page.length;
+    return isEnd === this.#passed.isEnd ? this.#passed : { ...this.#passed, isEnd };
   }
 }
 
 /** A page is what was asked for, and doubles up to this while only rows are found that memory holds. */
 const PAGE_ROWS_MAX = 256;
-const BEGINNING: Position = { dueAt: -1, id: -1 };
+const BEGINNING: Position = { dueAt: -1, id: -1, isEnd: false };
+const NO_PAYLOAD = new Uint8Array(0);
 /** They save reading and nothing else: beyond this all are forgotten. */
 const POSITIONS_MAX = 10_000;
 

@@ -440,7 +440,7 @@ class SqliteStore implements Store {
     for (const target of event.targets) {
       const row = hotFromAppend(event, target, now);
       this.#hot.append(row, now);
-      if (row.token === 0 && row.dueAt !== null) this.#hot.wait(row);
+      if (row.token === 0 && row.dueAt !== null) this.#lanes.wait(row, event);
       this.#mark.journalId = Math.max(this.#mark.journalId, target.id);
     }
   }
