@@ -2,13 +2,24 @@ import type { Job } from "../domain/job.ts";
 import { Problem } from "../domain/problem.ts";
 import type { PublishOutcome, PublishRequest } from "./port.ts";
 
-/** Requests that share a commit: what was handed over at once. */
+/** What was handed over at once. It is read when its turn comes: objects that wait would be copied by the collector, and marked. */
+export interface Arrival {
+  readonly count: number;
+  readonly bytes: number;
+  read(): readonly PublishRequest[];
+}
+
+/** Requests that share a commit. */
 export interface Group {
   readonly requests: readonly PublishRequest[];
   /** The job that will expand a large broadcast; it commits with the event. */
   readonly expansion: Job | null;
   /** One outcome per request, in order. */
   readonly resolve: (outcomes: readonly PublishOutcome[]) => void;
+}
+
+interface Waiting extends Omit<Group, "requests"> {
+  readonly arrival: Arrival;
 }
 
 /** Events that may wait for their commit: a tenth of a second's work, beyond that a 503. */
@@ -18,7 +29,7 @@ const QUEUED_BYTES_MAX = 64 * 1024 * 1024;
 
 /** Events that wait for their commit, in the order in which they came. */
 export class Arrivals {
-  #groups: Group[] = [];
+  #groups: Waiting[] = [];
   #events = 0;
   #bytes = 0;
 
@@ -35,37 +46,37 @@ export class Arrivals {
   }
 
   /** Null where there is room for these. */
-  refusalOf(requests: readonly PublishRequest[]): Problem | null {
-    const isFull =
-      this.#events + requests.length > QUEUED_EVENTS_MAX ||
-      this.#bytes + bytesOf(requests) > QUEUED_BYTES_MAX;
+  refusalOf({ count, bytes }: Arrival): Problem | null {
+    const isFull = this.#events + count > QUEUED_EVENTS_MAX || this.#bytes + bytes > QUEUED_BYTES_MAX;
     if (!isFull || this.#events === 0) return null;
     return new Problem("overloaded", `${this.#events} events are waiting to be stored: publish more slowly`);
   }
 
   /** Resolves when the events' commit is durable, or was refused. */
-  add(requests: readonly PublishRequest[], expansion: Job | null): Promise<readonly PublishOutcome[]> {
-    this.#events += requests.length;
-    this.#bytes += bytesOf(requests);
+  add(arrival: Arrival, expansion: Job | null): Promise<readonly PublishOutcome[]> {
+    this.#events += arrival.count;
+    this.#bytes += arrival.bytes;
     return new Promise((resolve) => {
-      this.#groups.push({ requests, expansion, resolve });
+      this.#groups.push({ arrival, expansion, resolve });
     });
   }
 
-  /** The oldest groups, until they have `eventsMax` events. */
+  /** The oldest groups, until they have `eventsMax` events, read. */
   take(eventsMax: number): readonly Group[] {
     let count = 0;
     let events = 0;
-    for (const { requests } of this.#groups) {
+    for (const { arrival } of this.#groups) {
       if (events >= eventsMax) break;
       count += 1;
-      events += requests.length;
-      this.#bytes -= bytesOf(requests);
+      events += arrival.count;
+      this.#bytes -= arrival.bytes;
     }
     this.#events -= events;
     const taken = this.#groups;
     this.#groups = taken.slice(count);
-    return count === taken.length ? taken : taken.slice(0, count);
+    return taken
+      .slice(0, count)
+      .map(({ arrival, expansion, resolve }) => ({ requests: arrival.read(), expansion, resolve }));
   }
 }
 
@@ -73,8 +84,9 @@ export function eventsOf(groups: readonly Group[]): number {
   return groups.reduce((sum, { requests }) => sum + requests.length, 0);
 }
 
-function bytesOf(requests: readonly PublishRequest[]): number {
+/** Of requests that have been read already. */
+export function arrivalOf(requests: readonly PublishRequest[]): Arrival {
   let bytes = 0;
   for (const { payload } of requests) bytes += payload.length;
-  return bytes;
+  return { count: requests.length, bytes, read: () => requests };
 }

@@ -2,6 +2,7 @@ import type { Config } from "../config/config.ts";
 import type { EventSeq } from "../domain/ids.ts";
 import { Problem } from "../domain/problem.ts";
 import type { Store } from "../store/port.ts";
+import { arrivalOf } from "./arrivals.ts";
 import type { JobCommands } from "./job-commands.ts";
 import type { JobRunner } from "./job-runner.ts";
 import type { Pipeline } from "./pipeline.ts";
@@ -30,7 +31,7 @@ export async function broadcast(
     targets: isLarge ? [] : targets.map((target) => target.webhookId),
   };
   const job = isLarge ? jobs.expansionOf(event.eventId) : null;
-  const [outcome] = await pipeline.publish([request], job);
+  const [outcome] = await pipeline.publish(arrivalOf([request]), job);
   if (!outcome || outcome instanceof Problem) throw outcome ?? new Problem("internal", "no answer");
   if (job && !outcome.isDuplicate) runner.add(job);
   return outcome;

@@ -19,6 +19,7 @@ import { type Pause, WATERMARK } from "../domain/setting.ts";
 import type { Webhook } from "../domain/webhook.ts";
 import type { Outcome } from "../sender/port.ts";
 import type { Paged, Recovery } from "../store/port.ts";
+import { type Arrival, arrivalOf } from "./arrivals.ts";
 import { createAttemptTracing } from "./attempt-tracing.ts";
 import { Backups } from "./backups.ts";
 import { broadcast } from "./broadcasting.ts";
@@ -164,7 +165,7 @@ export class Director implements Engine {
     this.#pipeline = new Pipeline({ ...parts, hooks });
     this.#operational = new OperationalEvents({
       ...parts,
-      publish: (requests) => this.#pipeline.publish(requests),
+      publish: (requests) => this.#pipeline.publish(arrivalOf(requests)),
     });
     this.#runner = new JobRunner(parts);
     this.#jobs = new JobCommands({ ...parts, runner: this.#runner });
@@ -262,9 +263,14 @@ export class Director implements Engine {
 
   /** Events that share a commit, each with an outcome of its own. */
   publishMany(events: readonly PublishRequest[]): Promise<readonly PublishOutcome[]> {
+    return this.publishArrival(arrivalOf(events));
+  }
+
+  /** The same, of events that are still to be read. */
+  publishArrival(arrival: Arrival): Promise<readonly PublishOutcome[]> {
     const problem = this.#refusalToTake();
-    if (problem) return Promise.resolve(events.map(() => problem));
-    return this.#pipeline.publish(events);
+    if (problem) return Promise.resolve(new Array<Problem>(arrival.count).fill(problem));
+    return this.#pipeline.publish(arrival);
   }
 
   async broadcast(event: Omit<PublishRequest, "userId" | "targets">): Promise<PublishResult> {

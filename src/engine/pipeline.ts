@@ -8,7 +8,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { Timers } from "../lib/timers.ts";
 import type { Outcome, Sender } from "../sender/port.ts";
 import type { CommitBatch, Committed, NewDelivery, Store } from "../store/port.ts";
-import { Arrivals, eventsOf, type Group } from "./arrivals.ts";
+import { type Arrival, Arrivals, eventsOf, type Group } from "./arrivals.ts";
 import { type AttemptTracing, traceOf } from "./attempt-tracing.ts";
 import type { CarefulClock } from "./careful-clock.ts";
 import { CommitPace } from "./commit-pace.ts";
@@ -22,7 +22,7 @@ import { type Lane, NEVER, stateOf } from "./lane.ts";
 import { Learning } from "./learning.ts";
 import { Leasing } from "./leasing.ts";
 import { LeasingPace } from "./leasing-pace.ts";
-import type { PublishOutcome, PublishRequest, SettledAttempt } from "./port.ts";
+import type { PublishOutcome, SettledAttempt } from "./port.ts";
 import type { Schedule } from "./schedule.ts";
 import { type EndedFlight, type Settled, Settling } from "./settling.ts";
 import type { WebhookCache } from "./webhook-cache.ts";
@@ -119,16 +119,13 @@ export class Pipeline {
   }
 
   /** Events for the next commit, all in one. Resolves when that is durable, with one outcome per request. */
-  publish(
-    requests: readonly PublishRequest[],
-    expansion: Job | null = null,
-  ): Promise<readonly PublishOutcome[]> {
-    const refusal = this.#refusalOf(requests);
+  publish(arrival: Arrival, expansion: Job | null = null): Promise<readonly PublishOutcome[]> {
+    const refusal = this.#refusalOf(arrival);
     if (refusal) {
-      for (const _ of requests) this.#deps.counters.refuse(refusal.code);
-      return Promise.resolve(requests.map(() => refusal));
+      for (let event = 0; event < arrival.count; event += 1) this.#deps.counters.refuse(refusal.code);
+      return Promise.resolve(new Array<Problem>(arrival.count).fill(refusal));
     }
-    const outcomes = this.#arrivals.add(requests, expansion);
+    const outcomes = this.#arrivals.add(arrival, expansion);
     this.kick();
     return outcomes;
   }
@@ -187,9 +184,9 @@ export class Pipeline {
     this.kick();
   }
 
-  #refusalOf(requests: readonly PublishRequest[]): Problem | null {
+  #refusalOf(arrival: Arrival): Problem | null {
     if (this.#isClosed) return refusalProblem("shutting_down");
-    return this.refusal ? refusalProblem(this.refusal) : this.#arrivals.refusalOf(requests);
+    return this.refusal ? refusalProblem(this.refusal) : this.#arrivals.refusalOf(arrival);
   }
 
   get #hasWork(): boolean {

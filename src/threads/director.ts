@@ -163,9 +163,11 @@ async function checkKey(): Promise<void> {
 }
 
 async function publish(group: number, count: number, bytes: Uint8Array): Promise<void> {
-  const reader = new ByteReader(bytes);
-  const requests = Array.from({ length: count }, () => readRequest(reader));
-  const outcomes = await director.publishMany(requests);
+  const read = () => {
+    const reader = new ByteReader(bytes);
+    return Array.from({ length: count }, () => readRequest(reader));
+  };
+  const outcomes = await director.publishArrival({ count, bytes: bytes.length, read });
   // Groups of one commit are answered in one message: they come here in the same turn.
   if (answers.length === 0) queueMicrotask(flushAnswers);
   answers.push({ group, count });
