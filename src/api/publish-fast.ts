@@ -1,8 +1,9 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { ApiKey } from "../domain/key.ts";
 import { isReservedEventId } from "../domain/names.ts";
-import type { Problem } from "../domain/problem.ts";
+import { Problem } from "../domain/problem.ts";
 import { publishRefusal } from "../domain/refusal.ts";
+import type { PublishOutcome } from "../engine/port.ts";
 import { checkScope } from "./auth.ts";
 import { JSON_TYPE } from "./bodies.ts";
 import type { ApiContext } from "./context.ts";
@@ -10,11 +11,13 @@ import { type Envelope, parseEnvelope } from "./envelope.ts";
 import { toProblem } from "./problems.ts";
 import {
   accepted,
+  acceptedText,
   checkRate,
   contentTypeOf,
   count,
   ENVELOPE_BYTES,
   hand,
+  isBroadcast,
   itemOf,
   targetsOf,
   traced,
@@ -104,7 +107,12 @@ export function createFastPublish(context: ApiContext, isClosing: () => boolean)
         checkScope(key, "publish");
         const span = context.tracing === null ? null : context.tracing.begin(request.headers);
         const item = traced(itemOfRequest(key, request, body), span);
-        hand(context, item, targetsOf(context, item)).then(
+        const targets = targetsOf(context, item);
+        if (span === null && !isBroadcast(item) && !(targets instanceof Promise) && targets.length > 0) {
+          context.engine.submit({ ...item, targets }, answering(context, requestId, item.uid, done));
+          return;
+        }
+        hand(context, item, targets).then(
           (result) => done(accepted(context, item, result, span)),
           (error) => {
             count(context, toProblem(error));
@@ -118,11 +126,7 @@ export function createFastPublish(context: ApiContext, isClosing: () => boolean)
     }
 
     function fail(error: unknown): void {
-      const problem = toProblem(error);
-      if (problem.code === "internal") {
-        context.log.error({ err: problem.cause ?? problem, request_id: requestId }, "request failed");
-      }
-      done(problem);
+      refuse(context, requestId, toProblem(error), done);
     }
   }
 
@@ -139,4 +143,36 @@ export function createFastPublish(context: ApiContext, isClosing: () => boolean)
   const reads = context.tracing === null ? READ_ALWAYS : READ_TRACED;
 
   return { reads, take, isKnown, publish };
+}
+
+/**
+ * Answers an event that was handed over. Made out here, where no request is in sight: while thousands of them wait for their
+ * commit, what a closure beside this one uses would be kept with it, and copied by the collector.
+ */
+function answering(
+  context: ApiContext,
+  requestId: string,
+  uid: string | null,
+  done: (result: string | Problem) => void,
+): (outcome: PublishOutcome) => void {
+  return (outcome) => {
+    if (outcome instanceof Problem) {
+      count(context, outcome);
+      refuse(context, requestId, outcome, done);
+    } else {
+      done(acceptedText(context, uid, outcome));
+    }
+  };
+}
+
+function refuse(
+  { log }: ApiContext,
+  requestId: string,
+  problem: Problem,
+  done: (result: Problem) => void,
+): void {
+  if (problem.code === "internal") {
+    log.error({ err: problem.cause ?? problem, request_id: requestId }, "request failed");
+  }
+  done(problem);
 }

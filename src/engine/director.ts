@@ -261,6 +261,10 @@ export class Director implements Engine {
     return outcome;
   }
 
+  submit(event: PublishRequest, done: (outcome: PublishOutcome) => void): void {
+    this.publishMany([event]).then(([outcome]) => done(outcome ?? new Problem("internal", "no answer")));
+  }
+
   /** Events that share a commit, each with an outcome of its own. */
   publishMany(events: readonly PublishRequest[]): Promise<readonly PublishOutcome[]> {
     return this.publishArrival(arrivalOf(events));

@@ -24,6 +24,8 @@ export interface Engine {
    * store_unavailable or shutting_down: then nothing of the event was stored.
    */
   publish(event: PublishRequest): Promise<PublishResult>;
+  /** The same for the hot path: `done` hears what became of the event, and nothing else of it is kept meanwhile. */
+  submit(event: PublishRequest, done: (outcome: PublishOutcome) => void): void;
   /** Many at once, each with an outcome of its own, in order. */
   publishMany(events: readonly PublishRequest[]): Promise<readonly PublishOutcome[]>;
   /** The same, for every user's webhook that matches; beyond `limits.fanout_max` webhooks by a job. */

@@ -72,11 +72,16 @@ class EngineClient {
   }
 
   publish(request: PublishRequest): Promise<PublishResult> {
-    const refusal = this.#refusalOf(request);
-    if (refusal) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
-      this.#add(request, 0, settling(resolve, reject));
+      this.submit(request, settling(resolve, reject));
     });
+  }
+
+  /** Throws where the event cannot be written; `done` is not called then. */
+  submit(request: PublishRequest, done: Tell): void {
+    const refusal = this.#refusalOf(request);
+    if (refusal) done(refusal, 0);
+    else this.#add(request, 0, done);
   }
 
   /** One answer for all. Each event that is beyond the bounds is refused. */
@@ -328,6 +333,7 @@ export function createEngineClient(port: Worker | MessagePort): {
   const engine: Engine = {
     ...calls,
     publish: (request) => client.publish(request),
+    submit: (request, done) => client.submit(request, done),
     publishMany: (requests) => client.publishMany(requests),
     broadcast: (event) => client.broadcast(event),
     watch: (filter, tell) => client.watch(filter, tell),

@@ -99,7 +99,7 @@ export type FromSender =
 /** The engine's calls that are passed on as they are. */
 export type CallName = Exclude<
   keyof Engine,
-  "salt" | "publish" | "publishMany" | "watch" | "onWebhookChanged" | "refusal" | "isFull"
+  "salt" | "publish" | "submit" | "publishMany" | "watch" | "onWebhookChanged" | "refusal" | "isFull"
 >;
 
 /** A problem as it crosses threads. */

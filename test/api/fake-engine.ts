@@ -1,3 +1,4 @@
+import { toProblem } from "../../src/api/problems.ts";
 import type { Attempt, Delivery } from "../../src/domain/delivery.ts";
 import type { DeliveryId, EventSeq, JobId, KeyId, WebhookId } from "../../src/domain/ids.ts";
 import { sequence } from "../../src/domain/ids.ts";
@@ -195,6 +196,9 @@ export function createFakeEngine(now: () => number): FakeEngine {
     isFull: false,
     state,
     publish,
+    submit: (event, done) => {
+      publish(event).then(done, (error) => done(toProblem(error)));
+    },
     publishMany: (events) =>
       Promise.all(events.map((event) => publish(event).catch((problem: Problem) => problem))),
     async broadcast(event) {
