@@ -262,7 +262,7 @@ export class Director implements Engine {
   }
 
   submit(event: PublishRequest, done: (outcome: PublishOutcome) => void): void {
-    this.publishMany([event]).then(([outcome]) => done(outcome ?? new Problem("internal", "no answer")));
+    this.publish(event).then(done, done);
   }
 
   /** Events that share a commit, each with an outcome of its own. */
