@@ -10,7 +10,7 @@ const RATE_MAX = 200_000;
 /** The search ends when what holds and what does not are this close. */
 const CLOSE_ENOUGH = 1.06;
 const CONFIRMATIONS_MAX = 10;
-const STEP_DOWN = 0.95;
+const STEP_DOWN = 0.98;
 const ACCEPTED_SHARE_MIN = 0.999;
 const RECEIVE_P99_MAX_MS = 1_000;
 /** By how much of a second's events the backlog may be more at the end than half-way. */
