@@ -23,7 +23,11 @@ export interface LeasingDeps {
   readonly tracing: AttemptTracing | null;
 }
 
-/** In a cycle: as many deliveries as there are slots, mostly. */
+/**
+ * A cycle leases for so long, and for one round at least: events that come meanwhile wait for it. When a thousand hanging
+ * receivers time out together, as many deliveries wait for their slots, at 50 us each.
+ */
+const LEASING_MS = 3;
 const ROUNDS_MAX = 64;
 
 /** Fills the free slots, lane by lane in turn. The webhook is looked at again here: a change is obeyed. */
@@ -35,14 +39,16 @@ export class Leasing {
   }
 
   /**
-   * For so long, and one round at least: events that come meanwhile wait for it. What was leased goes to the dispatcher; what
+   * Until the time is up and `share` deliveries are leased, or nothing is left. What was leased goes to the dispatcher; what
    * must end without an attempt is told to `onEnded`, at once.
    */
-  async lease(maxMs: number, onEnded: (ended: EndedFlight) => void): Promise<void> {
+  async lease(share: number, onEnded: (ended: EndedFlight) => void): Promise<void> {
     const { schedule, clock } = this.#deps;
     schedule.wake(clock.now(), clock.mono());
     const begunMono = clock.mono();
-    for (let round = 0; round < ROUNDS_MAX && clock.mono() - begunMono < maxMs; round += 1) {
+    let leasedCount = 0;
+    for (let round = 0; round < ROUNDS_MAX; round += 1) {
+      if (leasedCount >= share && clock.mono() - begunMono >= LEASING_MS) return;
       const now = clock.now();
       const plans = schedule.plan(now, clock.mono());
       if (plans.length === 0) return;
@@ -51,6 +57,7 @@ export class Leasing {
         const grant = grants[index];
         if (!grant) throw new Error(`the store granted ${grants.length} of ${plans.length} wants`);
         schedule.granted(plan, grant, now, clock.mono());
+        leasedCount += grant.leased.length;
         for (const leased of grant.leased) {
           const end = this.#begin(plan, leased);
           if (end) onEnded(end);

@@ -255,10 +255,10 @@ export class Pipeline {
 
   async #cycle(): Promise<void> {
     try {
-      const committingMs = this.#commitWaitMs <= 0 ? await this.#commitArrived() : null;
-      const leasingMs = this.#leasingPace.maxMs(committingMs, this.#arrivals.eventCount);
-      if (!this.refusal && leasingMs > 0) {
-        await this.#leasing.lease(leasingMs, (ended) => this.#ended.push(ended));
+      const committed = this.#commitWaitMs <= 0 ? await this.#commitArrived() : null;
+      const share = this.#leasingPace.share(committed, this.#arrivals.eventCount);
+      if (!this.refusal && share !== null) {
+        await this.#leasing.lease(share, (ended) => this.#ended.push(ended));
       }
     } catch (error) {
       this.#refuse(error);
@@ -299,8 +299,8 @@ export class Pipeline {
   }
 
   /**
-   * One group commit, all or nothing: resolves when the store has it under way, with the ms that it took, and while the
-   * store refuses, when it is done. Rejects with the store's problem, when nothing is lost but time.
+   * One group commit, all or nothing: resolves when the store has it under way, with the number of its events, and while
+   * the store refuses, when it is done. Rejects with the store's problem, when nothing is lost but time.
    */
   async #commitArrived(): Promise<number> {
     const groups = this.#arrivals.take(this.#pace.eventsMax);
@@ -308,7 +308,6 @@ export class Pipeline {
     const ended = this.#ended;
     this.#ended = [];
     const { clock, store, webhooks } = this.#deps;
-    const begunMono = clock.mono();
     try {
       // An empty commit writes nothing: whether the store takes writes again, only a write tells.
       if (this.refusal) await store.putSetting("probe", String(clock.now()));
@@ -317,7 +316,7 @@ export class Pipeline {
       this.#pace.begin(prepared.accepted.length + prepared.settled.length, prepared.begunMono);
       const committing = this.#commit(groups, prepared);
       if (this.refusal) await committing;
-      return clock.mono() - begunMono;
+      return prepared.accepted.length;
     } catch (error) {
       this.#putBack(error, groups, null, { outcomes, ended });
       throw error;
