@@ -6,6 +6,8 @@ import type { PublishOutcome, PublishRequest } from "./port.ts";
 export interface Arrival {
   readonly count: number;
   readonly bytes: number;
+  /** Events that whoever hands them over waits for answers to, with these. */
+  readonly outstanding: number;
   read(): readonly PublishRequest[];
 }
 
@@ -24,6 +26,8 @@ interface Waiting extends Omit<Group, "requests"> {
 
 /** Events that may wait for their commit: a tenth of a second's work, beyond that a 503. */
 const QUEUED_EVENTS_MAX = 20_000;
+/** With so many waiting, or not answered yet, publishers are near being refused. */
+const PRESSED_EVENTS = QUEUED_EVENTS_MAX / 2;
 /** And their payload bytes; one larger group is taken where nothing else waits. */
 const QUEUED_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -32,6 +36,7 @@ export class Arrivals {
   #groups: Waiting[] = [];
   #events = 0;
   #bytes = 0;
+  #outstanding = 0;
 
   get isEmpty(): boolean {
     return this.#groups.length === 0;
@@ -39,6 +44,10 @@ export class Arrivals {
 
   get eventCount(): number {
     return this.#events;
+  }
+
+  get isPressed(): boolean {
+    return Math.max(this.#events, this.#outstanding) >= PRESSED_EVENTS;
   }
 
   get isFull(): boolean {
@@ -56,6 +65,7 @@ export class Arrivals {
   add(arrival: Arrival, expansion: Job | null): Promise<readonly PublishOutcome[]> {
     this.#events += arrival.count;
     this.#bytes += arrival.bytes;
+    this.#outstanding = arrival.outstanding;
     return new Promise((resolve) => {
       this.#groups.push({ arrival, expansion, resolve });
     });
@@ -88,5 +98,5 @@ export function eventsOf(groups: readonly Group[]): number {
 export function arrivalOf(requests: readonly PublishRequest[]): Arrival {
   let bytes = 0;
   for (const { payload } of requests) bytes += payload.length;
-  return { count: requests.length, bytes, read: () => requests };
+  return { count: requests.length, bytes, outstanding: requests.length, read: () => requests };
 }

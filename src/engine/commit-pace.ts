@@ -16,7 +16,7 @@ const OVERLAP_MIN = 64;
 const EVENTS_MIN = 256;
 /** ...for each millisecond that there was nothing to do but to wait for the disk so many more... */
 const EVENTS_PER_IDLE_MS = 64;
-/** ...and never more: a longer wait makes a batch no cheaper. */
+/** ...and never more, which is what it takes where publishers are near being refused: a longer wait makes a batch no cheaper. */
 const EVENTS_MAX = 2_000;
 /** Commits on their way: one that the disk is busy with, and one that the next sync will cover. */
 const COMMITS_MAX = 2;
@@ -39,8 +39,9 @@ export class CommitPace {
     this.#idleMs += ms;
   }
 
-  /** How many events the next commit should take. */
-  get eventsMax(): number {
+  /** How many events the next commit should take. `isPressed`: publishers are near being refused. */
+  eventsMax(isPressed: boolean): number {
+    if (isPressed) return EVENTS_MAX;
     return Math.min(EVENTS_MAX, EVENTS_MIN + Math.floor(this.#idleMs * EVENTS_PER_IDLE_MS));
   }
 

@@ -4,24 +4,22 @@
  * much of the thread that it would not catch up any more with 20,000 events a second.
  */
 const PER_EVENT = 3;
-/** With so many waiting publishers are near being refused: taking in goes first, what cannot be sent yet waits on disk... */
-const PRESSED_EVENTS = 8_000;
-/** ...and one commit in so many is followed by leases. */
-const PRESSED_COMMITS = 12;
+/** Where publishers are near being refused taking in goes first, what cannot be sent yet waits on disk: leases follow each so many events. */
+const PRESSED_EVENTS = 2_000;
 
 /** How much a cycle leases: the thread is shared between what comes in and what goes out. */
 export class LeasingPace {
-  #commitsWithout = 0;
+  #eventsWithout = 0;
 
   /**
    * Deliveries that may be leased however long that takes; null: none in this cycle. `committed`: events of its commit, null
-   * where it made none; `waiting`: those that wait for the next.
+   * where it made none; `isPressed`: publishers are near being refused.
    */
-  share(committed: number | null, waiting: number): number | null {
-    if (committed === null || waiting < PRESSED_EVENTS) return (committed ?? 0) * PER_EVENT;
-    this.#commitsWithout += 1;
-    if (this.#commitsWithout < PRESSED_COMMITS) return null;
-    this.#commitsWithout = 0;
+  share(committed: number | null, isPressed: boolean): number | null {
+    if (committed === null || !isPressed) return (committed ?? 0) * PER_EVENT;
+    this.#eventsWithout += committed;
+    if (this.#eventsWithout < PRESSED_EVENTS) return null;
+    this.#eventsWithout = 0;
     return 0;
   }
 }

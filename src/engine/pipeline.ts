@@ -256,7 +256,7 @@ export class Pipeline {
   async #cycle(): Promise<void> {
     try {
       const committed = this.#commitWaitMs <= 0 ? await this.#commitArrived() : null;
-      const share = this.#leasingPace.share(committed, this.#arrivals.eventCount);
+      const share = this.#leasingPace.share(committed, this.#arrivals.isPressed);
       if (!this.refusal && share !== null) {
         await this.#leasing.lease(share, (ended) => this.#ended.push(ended));
       }
@@ -303,7 +303,7 @@ export class Pipeline {
    * the store refuses, when it is done. Rejects with the store's problem, when nothing is lost but time.
    */
   async #commitArrived(): Promise<number> {
-    const groups = this.#arrivals.take(this.#pace.eventsMax);
+    const groups = this.#arrivals.take(this.#pace.eventsMax(this.#arrivals.isPressed));
     const outcomes = this.#outcomes.splice(0, outcomesBeside(eventsOf(groups), this.#outcomes.length));
     const ended = this.#ended;
     this.#ended = [];

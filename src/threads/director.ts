@@ -90,7 +90,7 @@ let isStopping = false;
 port.on("message", (message: ToDirector) => {
   switch (message.kind) {
     case "publish":
-      publish(message.group, message.count, message.bytes).catch(fatal);
+      publish(message).catch(fatal);
       break;
     case "call":
       answerCall(message.call, message.method, message.args).catch(fatal);
@@ -162,12 +162,13 @@ async function checkKey(): Promise<void> {
   }
 }
 
-async function publish(group: number, count: number, bytes: Uint8Array): Promise<void> {
+async function publish(message: Extract<ToDirector, { kind: "publish" }>): Promise<void> {
+  const { group, count, bytes, outstanding } = message;
   const read = () => {
     const reader = new ByteReader(bytes);
     return Array.from({ length: count }, () => readRequest(reader));
   };
-  const outcomes = await director.publishArrival({ count, bytes: bytes.length, read });
+  const outcomes = await director.publishArrival({ count, bytes: bytes.length, outstanding, read });
   // Groups of one commit are answered in one message: they come here in the same turn.
   if (answers.length === 0) queueMicrotask(flushAnswers);
   answers.push({ group, count });

@@ -235,7 +235,8 @@ class EngineClient {
     this.#gathered = [];
     this.#groups.set(group, gathered);
     const bytes = this.#writer.take();
-    this.#post({ kind: "publish", group, count: gathered.length, bytes }, [bytes.buffer]);
+    const outstanding = this.#outstandingEvents;
+    this.#post({ kind: "publish", group, count: gathered.length, bytes, outstanding }, [bytes.buffer]);
   }
 
   #answer({ answers, bytes }: Extract<FromDirector, { kind: "published" }>): void {

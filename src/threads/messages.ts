@@ -51,7 +51,14 @@ export interface FromArchive {
 }
 
 export type ToDirector =
-  | { readonly kind: "publish"; readonly group: number; readonly count: number; readonly bytes: Uint8Array }
+  | {
+      readonly kind: "publish";
+      readonly group: number;
+      readonly count: number;
+      readonly bytes: Uint8Array;
+      /** Events that were handed over and are not answered, with these. */
+      readonly outstanding: number;
+    }
   | {
       readonly kind: "call";
       readonly call: number;

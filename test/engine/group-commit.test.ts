@@ -61,6 +61,23 @@ test("a large arrival is committed in parts, in order, each of as much as its sl
   expect(sizes).toEqual([900, 900, 900, 900, 900]);
 });
 
+test("where many who publish wait for answers, however few events have come here, commits are large", async () => {
+  const world = await setup({ config: { "delivery.in_flight_max": 1 } });
+  const webhook = await world.webhook();
+  const groups = Array.from({ length: 5 }, () =>
+    world.director.publishArrival({
+      count: 900,
+      bytes: 900,
+      outstanding: 15_000,
+      read: () => Array.from({ length: 900 }, () => world.requestFor(webhook)),
+    }),
+  );
+  const outcomes = await world.call(Promise.all(groups));
+  expect(outcomes.flat().map(codeOf)).toEqual(Array.from({ length: 4_500 }, () => "accepted"));
+  const sizes = world.tap.commits.map(({ appends }) => appends.length).filter((size) => size > 0);
+  expect(sizes).toEqual([2_700, 1_800]);
+});
+
 test("outcomes that come together are committed in parts, none of them too large for who waits beside them", async () => {
   const world = await setup();
   for (let index = 0; index < 600; index += 1) {
