@@ -2,7 +2,9 @@ import type { Job } from "../domain/job.ts";
 import { Problem } from "../domain/problem.ts";
 import type { PublishOutcome, PublishRequest } from "./port.ts";
 
-/** What was handed over at once. It is read when its turn comes: objects that wait would be copied by the collector, and marked. */
+/**
+ * What was handed over at once. It is read when its turn comes: objects that wait would be copied by the collector, and marked.
+ */
 export interface Arrival {
   readonly count: number;
   readonly bytes: number;
@@ -26,10 +28,10 @@ interface Waiting extends Omit<Group, "requests"> {
 
 /** Events that may wait for their commit: a tenth of a second's work, beyond that a 503. */
 const QUEUED_EVENTS_MAX = 20_000;
-/** With so many waiting, or not answered yet, publishers are near being refused. */
-const PRESSED_EVENTS = QUEUED_EVENTS_MAX / 2;
 /** And their payload bytes; one larger group is taken where nothing else waits. */
 const QUEUED_BYTES_MAX = 64 * 1024 * 1024;
+/** With so many waiting, or not answered yet, publishers are near being refused. */
+const PRESSED_EVENTS = QUEUED_EVENTS_MAX / 2;
 
 /** Events that wait for their commit, in the order in which they came. */
 export class Arrivals {

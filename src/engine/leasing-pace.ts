@@ -4,7 +4,10 @@
  * much of the thread that it would not catch up any more with 20,000 events a second.
  */
 const PER_EVENT = 3;
-/** Where publishers are near being refused taking in goes first, what cannot be sent yet waits on disk: leases follow each so many events. */
+/**
+ * Where publishers are near being refused taking in goes first, and what cannot be sent yet waits on disk: leases follow each
+ * so many events.
+ */
 const PRESSED_EVENTS = 2_000;
 
 /** How much a cycle leases: the thread is shared between what comes in and what goes out. */
