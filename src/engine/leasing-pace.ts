@@ -8,20 +8,20 @@ const PER_EVENT = 3;
  * Where publishers are near being refused taking in goes first, and what cannot be sent yet waits on disk: leases follow each
  * so many events.
  */
-const PRESSED_EVENTS = 2_000;
+const EVENTS_PER_TURN = 2_000;
 
 /** How much a cycle leases: the thread is shared between what comes in and what goes out. */
 export class LeasingPace {
   #eventsWithout = 0;
 
   /**
-   * Deliveries that may be leased however long that takes; null: none in this cycle. `committed`: events of its commit, null
-   * where it made none; `isPressed`: publishers are near being refused.
+   * Deliveries that may be leased however long that takes; null: none in this cycle. `committed`: events that it took in;
+   * `isPressed`: publishers are, or were when they were last heard of, near being refused.
    */
-  share(committed: number | null, isPressed: boolean): number | null {
-    if (committed === null || !isPressed) return (committed ?? 0) * PER_EVENT;
+  share(committed: number, isPressed: boolean): number | null {
+    if (committed === 0 || !isPressed) return committed * PER_EVENT;
     this.#eventsWithout += committed;
-    if (this.#eventsWithout < PRESSED_EVENTS) return null;
+    if (this.#eventsWithout < EVENTS_PER_TURN) return null;
     this.#eventsWithout = 0;
     return 0;
   }

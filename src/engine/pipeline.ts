@@ -255,7 +255,7 @@ export class Pipeline {
 
   async #cycle(): Promise<void> {
     try {
-      const committed = this.#commitWaitMs <= 0 ? await this.#commitArrived() : null;
+      const committed = this.#commitWaitMs <= 0 ? await this.#commitArrived() : 0;
       const share = this.#leasingPace.share(committed, this.#arrivals.isPressed);
       if (!this.refusal && share !== null) {
         await this.#leasing.lease(share, (ended) => this.#ended.push(ended));

@@ -83,6 +83,26 @@ test("many handed over at once travel in messages of 64, the last with others of
   expect((await second).map((outcome) => eventOf(outcome))).toEqual([501, 502]);
 });
 
+test("a message says how many events are not answered yet, with its own", async () => {
+  const { engine, director } = setup();
+  const outstandingIn = (message: ToDirector) => (message.kind === "publish" ? message.outstanding : null);
+  const many = engine.publishMany([request(0), request(1), request(2)]);
+  const first = await nextMessage(director);
+  const outcome = Promise.withResolvers<PublishOutcome>();
+  engine.submit(request(3), outcome.resolve);
+  const second = await nextMessage(director);
+  expect([outstandingIn(first), outstandingIn(second)]).toEqual([3, 4]);
+  answer(director, first);
+  answer(director, second);
+  await many;
+  expect(eventOf(await outcome.promise)).toBe(3);
+  const last = engine.publish(request(4));
+  const third = await nextMessage(director);
+  expect(outstandingIn(third)).toBe(1);
+  answer(director, third);
+  await last;
+});
+
 test("of many those that fit are taken and each of the others is refused; a director that ends refuses all", async () => {
   const { engine, receive, director } = setup();
   director.on("message", (message: ToDirector) => answer(director, message));
