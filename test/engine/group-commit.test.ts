@@ -224,23 +224,36 @@ test("a failure that is no problem of the store's ends the thread, and is not sw
   world.crash();
 });
 
-test("where many leases wait, what is published meanwhile is committed after the first few of them", async () => {
+/**
+ * 300 deliveries wait, and are leased in turns of 5 ms; in the first one so many events are published, in the second one more.
+ * What the store was asked for.
+ */
+async function publishDuringLeases(count: number): Promise<readonly string[]> {
   const world = await setup();
   const webhooks = await Promise.all(Array.from({ length: 300 }, () => world.webhook()));
   await world.call(world.director.pause());
   await world.call(world.director.publishMany(webhooks.map((webhook) => world.requestFor(webhook))));
   const before = world.tap.calls.length;
-  let published: Promise<readonly PublishOutcome[]> | null = null;
+  const counts = [count, 1];
   world.tap.delay = (method) => {
     if (method !== "lease") return null;
     world.time.spend(5);
-    published ??= world.director.publishMany([world.requestFor(webhooks[0]!)]);
+    const requests = webhooks.slice(0, counts.shift() ?? 0).map((webhook) => world.requestFor(webhook));
+    if (requests.length > 0) void world.director.publishMany(requests);
     return null;
   };
   await world.call(world.director.resume());
   await world.advance(1_000);
-  const calls = world.tap.calls.slice(before).filter((call) => call === "lease" || call === "commit");
-  expect(calls.slice(0, 3)).toEqual(["lease", "commit", "lease"]);
-  expect(world.receivers.attempts).toHaveLength(301);
-  expect(published).not.toBeNull();
+  expect(world.receivers.attempts).toHaveLength(300 + count + 1);
+  return world.tap.calls.slice(before).filter((call) => call === "lease" || call === "commit");
+}
+
+test("where many leases wait, what is published meanwhile is committed after the first few of them", async () => {
+  const calls = await publishDuringLeases(1);
+  expect(calls.slice(0, 4)).toEqual(["lease", "commit", "lease", "commit"]);
+});
+
+test("after many events were taken in, more than as many leases follow, however long they take", async () => {
+  const calls = await publishDuringLeases(100);
+  expect(calls.slice(0, 5)).toEqual(["lease", "commit", "lease", "lease", "lease"]);
 });
