@@ -47,6 +47,8 @@ export interface ApiDeps {
   readonly counters?: ApiCounters;
   /** Left out: nothing is traced. */
   readonly tracing?: AcceptTracing | null;
+  /** Of all bodies that are being read at once; the default is for all but tests. */
+  readonly bodiesBytesMax?: number;
   /** Unpredictable bytes; default node:crypto. */
   readonly randomBytes?: (count: number) => Uint8Array;
 }

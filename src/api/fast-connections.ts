@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import type { IdSalt } from "../domain/ids.ts";
 import { Problem } from "../domain/problem.ts";
 import type { Clock } from "../lib/clock.ts";
+import type { BodyRoom } from "./body-room.ts";
 import { problemAnswer } from "./problems.ts";
 import type { FastPublish, FastRequest } from "./publish-fast.ts";
 import { ANSWER_TYPE } from "./publishing.ts";
@@ -12,6 +13,7 @@ import { WAITING_MAX } from "./waiting.ts";
 
 export interface FastConnectionsDeps {
   readonly fast: FastPublish;
+  readonly room: BodyRoom;
   readonly salt: () => IdSalt;
   readonly requestId: (given: string | undefined) => string;
   /** Node's server goes on with the connection: it reads what was given back to the socket, and all that follows. */
@@ -169,7 +171,11 @@ class FastConnection {
     this.#socket.destroy();
   };
 
-  readonly #onClose = (): void => this.#all.forget(this);
+  readonly #onClose = (): void => {
+    this.#all.forget(this);
+    if (this.#partial !== null) this.#all.deps.room.give(this.#partial.body.length);
+    this.#partial = null;
+  };
 
   readonly #onDrain = (): void => {
     if (this.#rest === null) this.#socket.resume();
@@ -182,14 +188,22 @@ class FastConnection {
       const head = isHead ? readHead(chunk.toString("latin1", at, end + 2), this.#all.deps.fast.reads) : null;
       const request = head && this.#all.deps.fast.take(head.url, head.headers);
       const bodyAt = end + HEAD_END.length;
-      // The full way asks for the key before it reads a body: strangers get no memory for theirs here either.
-      if (!request || (chunk.length - bodyAt < request.bodyBytes && !this.#all.deps.fast.isKnown(request))) {
+      if (!request || (chunk.length - bodyAt < request.bodyBytes && !this.#hasRoom(request))) {
         this.#leave(Buffer.from(chunk.subarray(at)));
         return;
       }
       this.#activeMono = this.#all.deps.clock.mono();
       at = this.#begin(request, chunk, bodyAt);
     }
+  }
+
+  /**
+   * Takes memory for a body that is still coming, or leaves the request to the full way: it asks for the key before it
+   * reads a body, so that strangers get no memory for theirs here either; and it says that there is no room.
+   */
+  #hasRoom(request: FastRequest): boolean {
+    const { fast, room } = this.#all.deps;
+    return fast.isKnown(request) && room.take(request.bodyBytes);
   }
 
   /** A request whose head has been read. Where the bytes behind what is there of it begin. */
@@ -212,6 +226,7 @@ class FastConnection {
     partial.length += chunk.copy(body, partial.length, at, end);
     if (partial.length < body.length) return end;
     this.#partial = null;
+    this.#all.deps.room.give(body.length);
     this.#publish(request, body);
     return end;
   }

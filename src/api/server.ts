@@ -12,6 +12,7 @@ import { publishRefusal } from "../domain/refusal.ts";
 import { checkScope, createAuthenticator } from "./auth.ts";
 import { backupRoutes } from "./backups.ts";
 import { BODY_BYTES_MAX, takeAnything, takeEvents, takeJson } from "./bodies.ts";
+import { BodyRoom } from "./body-room.ts";
 import type { Api, ApiContext, ApiDeps, SchemaTypes } from "./context.ts";
 import { createApiCounters } from "./counters.ts";
 import { createCursors } from "./cursors.ts";
@@ -77,6 +78,7 @@ export async function createApi(deps: ApiDeps): Promise<HookdApi> {
   let isClosing = false;
   const nextRequestId = requestNames(context.randomBytes);
   const refuseCrowd = createWaitingLimit();
+  const room = new BodyRoom(deps.bodiesBytesMax);
   const requestId = requestIds(nextRequestId);
   const api: Api = fastify({
     bodyLimit: BODY_BYTES_MAX,
@@ -109,6 +111,7 @@ export async function createApi(deps: ApiDeps): Promise<HookdApi> {
   api.server.maxConnections = CONNECTIONS_MAX;
   const connections = takeConnections(api.server, {
     fast: createFastPublish(context, () => isClosing),
+    room,
     salt: () => context.engine.salt,
     requestId,
     clock: deps.clock,
@@ -119,6 +122,7 @@ export async function createApi(deps: ApiDeps): Promise<HookdApi> {
     },
   });
   api.decorateRequest("apiKey", null);
+  api.decorateRequest("bodyRoom", 0);
   api.setValidatorCompiler(compileValidator as never);
   // Answers go out as they are: the response schemas are for the document, and for the tests that hold answers to them.
   api.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
@@ -128,9 +132,13 @@ export async function createApi(deps: ApiDeps): Promise<HookdApi> {
     if (isClosing || crowded !== undefined) reply.header("connection", "close");
     done(crowded);
   });
+  api.addHook("preValidation", (request, _reply, done) => {
+    room.leave(request);
+    done();
+  });
   api.addHook("onRoute", (route) => {
     routes.push(route);
-    guard(context, route);
+    guard(context, room, route);
   });
   api.setErrorHandler((error, request, reply) => {
     const problem = toProblem(error, request.routeOptions.bodyLimit);
@@ -302,7 +310,7 @@ function refuseOtherMethods(api: Api, context: ApiContext, routes: readonly Rout
 }
 
 /** Gives a route the hooks that its configuration asks for. A route that says nothing of keys is a mistake. */
-function guard(context: ApiContext, route: RouteOptions): void {
+function guard(context: ApiContext, room: BodyRoom, route: RouteOptions): void {
   const { config = {} } = route;
   const { scope } = config;
   if (scope === undefined)
@@ -312,12 +320,9 @@ function guard(context: ApiContext, route: RouteOptions): void {
 
   const isOpenTo = scope === "metrics" ? isLocal : () => false;
   const needed = scope === "metrics" ? "read" : scope;
-  route.onRequest = (request, _reply, done) => {
-    const problem = config.isPublish === true ? publishRefusal(context.engine) : null;
-    if (problem !== null) {
-      count(context, problem);
-      return done(problem);
-    }
+  route.onRequest = (request, reply, done) => {
+    const problem = config.isPublish === true ? refusalNow(context) : undefined;
+    if (problem !== undefined) return done(problem);
     if (isOpenTo(request)) return done();
     const { authorization } = request.headers;
     const known = context.auth.known(authorization);
@@ -325,18 +330,22 @@ function guard(context: ApiContext, route: RouteOptions): void {
     context.auth.authenticate(authorization, request.socket.remoteAddress ?? "").then(admit, done);
 
     function admit(key: NonNullable<FastifyRequest["apiKey"]>): void {
-      let problem: Error | undefined;
+      let problem: Problem | undefined;
       try {
         checkScope(key, needed as Exclude<typeof needed, "open">);
         request.apiKey = key;
+        problem = room.enter(request, reply);
+        if (problem !== undefined && config.isPublish === true) count(context, problem);
       } catch (error) {
-        problem = error as Error;
+        problem = toProblem(error);
       }
       done(problem);
     }
   };
-  if (config.isPublish === true) return;
-  if (config.isBodyOptional === true) {
+  if (config.isPublish === true) {
+    // Asked again: others' bodies came meanwhile, and what cannot be taken is refused before any of it is parsed.
+    route.preValidation = (_request, _reply, done) => done(refusalNow(context));
+  } else if (config.isBodyOptional === true) {
     route.preValidation = (request, _reply, done) => {
       request.body ??= {};
       done();
@@ -344,6 +353,12 @@ function guard(context: ApiContext, route: RouteOptions): void {
   } else if (route.schema?.body === undefined) {
     route.preValidation = (request, _reply, done) => done(strayBody(request));
   }
+}
+
+function refusalNow(context: ApiContext): Problem | undefined {
+  const problem = publishRefusal(context.engine) ?? undefined;
+  if (problem !== undefined) count(context, problem);
+  return problem;
 }
 
 /** A call that takes no body says so: what somebody put into one would be ignored without a word. */

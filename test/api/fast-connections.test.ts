@@ -1,7 +1,8 @@
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import fc from "fast-check";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { readHead } from "../../src/api/request-head.ts";
+import { open, statuses } from "./line.ts";
 import { setup } from "./world.ts";
 
 async function world() {
@@ -15,43 +16,6 @@ async function world() {
     `Content-Length: ${Buffer.byteLength(payload)}\r\n\r\n${payload}`;
   return { ...made, port, publish };
 }
-
-/** A connection that keeps what it was told, and tells when something holds. */
-function open(port: number, options: { allowHalfOpen?: boolean } = {}) {
-  const socket: Socket = connect({ port, host: "127.0.0.1", ...options });
-  socket.setNoDelay(true);
-  let text = "";
-  let isEnded = false;
-  let wake = () => {};
-  socket.on("data", (chunk) => {
-    text += chunk.toString("latin1");
-    wake();
-  });
-  for (const event of ["end", "error", "close"]) {
-    socket.on(event, () => {
-      isEnded = true;
-      wake();
-    });
-  }
-  onTestFinished(() => void socket.destroy());
-  const until = async (holds: () => boolean) => {
-    while (!holds()) await new Promise<void>((resolve) => (wake = resolve));
-  };
-  return {
-    socket,
-    send: (bytes: string | Buffer) => new Promise<void>((resolve) => socket.write(bytes, () => resolve())),
-    answers: async (count: number) => {
-      await until(() => (text.match(/HTTP\/1\.1 \d/g) ?? []).length >= count || isEnded);
-      return text;
-    },
-    ended: () => until(() => isEnded),
-    get text() {
-      return text;
-    },
-  };
-}
-
-const statuses = (text: string) => [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map((match) => Number(match[1]));
 
 test("requests that come together are answered in their order, each once", async () => {
   const { port, publish, engine } = await world();

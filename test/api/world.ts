@@ -18,6 +18,7 @@ const SECONDS = 1_000;
 export interface WorldOptions {
   readonly limits?: Partial<ApiConfig["limits"]>;
   readonly dev?: boolean;
+  readonly bodiesBytesMax?: number;
 }
 
 /** An API over an engine in memory, with an admin key and a clock that tests move. */
@@ -33,11 +34,16 @@ export async function setup(options: WorldOptions = {}) {
     cache: { ttlMs: 300 * SECONDS, entries: 1_000 },
     limits: { payloadBytes: 256 * 1_024, batchBytes: 1_024 * 1_024, publishPerKey: 0, ...options.limits },
   };
-  return { ...(await apiOver(engine, clock, config)), engine, time };
+  return { ...(await apiOver(engine, clock, config, options)), engine, time };
 }
 
 /** An API in front of any engine. */
-export async function apiOver(engine: Engine, clock: Clock, config: ApiConfig) {
+export async function apiOver(
+  engine: Engine,
+  clock: Clock,
+  config: ApiConfig,
+  { bodiesBytesMax }: Pick<WorldOptions, "bodiesBytesMax"> = {},
+) {
   const logged: string[] = [];
   const api = await createApi({
     engine,
@@ -53,6 +59,7 @@ export async function apiOver(engine: Engine, clock: Clock, config: ApiConfig) {
     }),
     version: "1.2.3",
     metrics: async () => "hookd_events_accepted_total 1\n",
+    ...(bodiesBytesMax === undefined ? {} : { bodiesBytesMax }),
   });
   onTestFinished(() => api.close());
   const admin = await addKey(engine, null);
