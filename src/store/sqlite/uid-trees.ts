@@ -2,6 +2,7 @@ import type { DedupeKey } from "../../domain/dedupe.ts";
 import type { EventSeq } from "../../domain/ids.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Db, Plucked, Statement } from "./connection.ts";
+import { type Round, YoungUids } from "./uid-filter.ts";
 import type { KnownUid } from "./uid-table.ts";
 
 /** First halves of hashes are below this. */
@@ -16,6 +17,8 @@ const SMALL_TREES = [
   { table: "uid_hour", passMs: 2_400_000 },
 ] as const;
 const LARGE_TREE = "uid";
+/** The first so many are not asked about a uid that was not given a few minutes ago. */
+const YOUNG_TREES = 2;
 /**
  * A pass carries on so many for each uid that is written, at most. As many as are written keep a tree as it is; more make up
  * for the time since the last slice, and after a pause for up to a lap.
@@ -33,19 +36,27 @@ const CARRIED_PER_WRITTEN = 2;
 export class UidTrees {
   readonly #add: Statement;
   readonly #findYoung: Statement;
+  readonly #findMiddle: Statement;
   readonly #findOld: Statement;
   readonly #addGeneration: Statement;
   readonly #dropGeneration: Statement;
   readonly #deleteSlice: Statement;
   readonly #passes: readonly Pass[];
+  readonly #young: YoungUids;
   /** Of those that are not forgotten, the oldest one first. */
   readonly generations: number[];
 
   constructor(db: Db, clock: Clock) {
     this.#add = db.prepare("insert or replace into uid_seconds values (?, ?, ?, ?, ?)");
-    const findIn = (table: string) =>
-      `select content, event from ${table} where high = ? and low = ? and generation >= ?`;
-    this.#findYoung = db.prepare(SMALL_TREES.map(({ table }) => findIn(table)).join(" union all "));
+    const findIn = (trees: readonly { table: string }[]) =>
+      trees
+        .map(
+          ({ table }) => `select content, event from ${table} where high = ? and low = ? and generation >= ?`,
+        )
+        .join(" union all ");
+    const young = SMALL_TREES.slice(0, YOUNG_TREES);
+    this.#findYoung = db.prepare(findIn(young));
+    this.#findMiddle = db.prepare(findIn(SMALL_TREES.slice(YOUNG_TREES)));
     this.#findOld = db.prepare(
       "select content, event from uid where generation = ? and high = ? and low = ?",
     );
@@ -54,22 +65,30 @@ export class UidTrees {
     this.#deleteSlice = db.prepare(
       "delete from uid where generation = ? and (high, low) in (select high, low from uid where generation = ? limit ?)",
     );
-    // The last one first, so that nothing is carried twice in one slice.
-    this.#passes = SMALL_TREES.map(
+    const passes = SMALL_TREES.map(
       ({ table, passMs }, index) =>
         new Pass(db, clock, { from: table, to: SMALL_TREES[index + 1]?.table ?? LARGE_TREE, passMs }),
-    ).reverse();
+    );
+    const isEmpty = young.every(
+      ({ table }) => db.prepare(`select 1 from ${table} where high >= 0 limit 1`).get() === undefined,
+    );
+    this.#young = new YoungUids(passes.slice(0, YOUNG_TREES), isEmpty);
+    // The last one first, so that nothing is carried twice in one slice.
+    this.#passes = passes.reverse();
     this.generations = db
       .pluck("select since from uid_generation where since > -1 order by since")
       .all() as number[];
   }
 
-  find({ uidHigh, uidLow }: DedupeKey): KnownUid | null {
+  find(key: DedupeKey): KnownUid | null {
+    const { uidHigh, uidLow } = key;
     const [oldest] = this.generations;
     if (oldest === undefined) return null;
-    const key = [uidHigh, uidLow, oldest];
-    const young = this.#findYoung.get(...key, ...key, ...key);
-    if (young) return young as KnownUid;
+    const small =
+      (this.#young.mayHave(key)
+        ? this.#findYoung.get(uidHigh, uidLow, oldest, uidHigh, uidLow, oldest)
+        : undefined) ?? this.#findMiddle.get(uidHigh, uidLow, oldest);
+    if (small) return small as KnownUid;
     for (let index = this.generations.length - 1; index >= 0; index -= 1) {
       const old = this.#findOld.get(this.generations[index], uidHigh, uidLow);
       if (old) return old as KnownUid;
@@ -82,8 +101,10 @@ export class UidTrees {
     this.#addGeneration.run(this.generations.at(-1));
   }
 
-  add({ uidHigh, uidLow, content }: DedupeKey, event: EventSeq): void {
-    this.#add.run(uidHigh, uidLow, content, event, this.generations.at(-1));
+  add(key: DedupeKey, event: EventSeq): void {
+    // Should this be rolled back, it is only asked for in vain.
+    this.#young.add(key);
+    this.#add.run(key.uidHigh, key.uidLow, key.content, event, this.generations.at(-1));
   }
 
   /** Carries on what is due, for so many uids added, inside the caller's transaction; the returned function confirms it. */
@@ -93,6 +114,7 @@ export class UidTrees {
     );
     return () => {
       for (const confirm of confirms) confirm();
+      this.#young.moved();
     };
   }
 
@@ -107,13 +129,14 @@ export class UidTrees {
 }
 
 /** Goes round one tree in order of the hash, a stretch at a time, in time with the clock, and begins anew at the end. */
-class Pass {
+class Pass implements Round {
+  laps = 0;
+  at: number;
   readonly #clock: Clock;
   readonly #passMs: number;
   readonly #endOf: Plucked;
   readonly #copy: Statement;
   readonly #remove: Statement;
-  #at: number;
   /** When it should have been where it is; monotonic. */
   #atMono: number;
 
@@ -121,7 +144,7 @@ class Pass {
     this.#clock = clock;
     this.#passMs = passMs;
     // Where the last process may have left it: one that never lived for a whole pass would leave the end of the ring alone.
-    this.#at = Math.floor(((clock.now() % passMs) / passMs) * RING);
+    this.at = Math.floor(((clock.now() % passMs) / passMs) * RING);
     this.#atMono = clock.mono();
     const columns = "high, low, content, event, generation";
     const stretch = `from ${from} where high >= ? and high < ?`;
@@ -133,7 +156,7 @@ class Pass {
   }
 
   carry(limit: number, oldestGeneration: number): () => void {
-    const at = this.#at;
+    const { at } = this;
     const nowMono = this.#clock.mono();
     const atMono = Math.max(this.#atMono, nowMono - this.#passMs);
     const due = Math.min(RING, at + Math.ceil((RING * (nowMono - atMono)) / this.#passMs));
@@ -143,7 +166,8 @@ class Pass {
     this.#copy.run(at, end, oldestGeneration);
     this.#remove.run(at, end);
     return () => {
-      this.#at = end === RING ? 0 : end;
+      this.at = end === RING ? 0 : end;
+      if (end === RING) this.laps += 1;
       this.#atMono = atMono + ((end - at) / RING) * this.#passMs;
     };
   }
