@@ -1,4 +1,5 @@
 import { type DeliveryId, type EventSeq, formatId, type IdSalt } from "../domain/ids.ts";
+import { IdMap } from "../lib/id-map.ts";
 import type { Leased } from "../store/port.ts";
 import type { AttemptTrace } from "./attempt-tracing.ts";
 import type { Lane } from "./lane.ts";
@@ -66,7 +67,7 @@ export function createFlight(
 
 /** Deliveries in flight, by id. Bounded by `delivery.in_flight_max`, which the schedule keeps. */
 export class Flights {
-  readonly #flights = new Map<DeliveryId, Flight>();
+  readonly #flights = new IdMap<DeliveryId, Flight>();
   #lastToken = 0;
 
   get size(): number {
@@ -100,7 +101,7 @@ export class Flights {
     this.#flights.delete(id);
   }
 
-  all(): IterableIterator<Flight> {
+  all(): Iterable<Flight> {
     return this.#flights.values();
   }
 }

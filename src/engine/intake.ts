@@ -54,23 +54,17 @@ export class Intake {
 
   /** The row to append, or why the event is refused. */
   prepare(request: PublishRequest, expansion: Job | null, now: number, nowMono: number): Entry | Problem {
-    const refusal = this.#refusalOf(request, nowMono);
+    const lanes = this.#lanesOf(request, nowMono);
+    const refusal = this.#refusalOf(request, lanes);
     if (refusal) {
       this.#deps.counters.refuse(refusal.code);
       return refusal;
     }
     const seq = this.#deps.nextSeq() as EventSeq;
-    const targets: NewDelivery[] = [];
-    const lanes: Lane[] = [];
     const isAlone = request.targets.length === 1 && expansion === null;
-    for (const webhookId of request.targets) {
-      const webhook = this.#webhooks.get(webhookId);
-      if (!webhook) continue;
-      const lane = this.#deps.schedule.laneOf(webhook, nowMono);
-      const id = (isAlone ? seq : this.#deps.nextSeq()) as DeliveryId;
-      targets.push(this.#deliveryTo(lane, id, now, nowMono));
-      lanes.push(lane);
-    }
+    const targets = lanes.map((lane) =>
+      this.#deliveryTo(lane, (isAlone ? seq : this.#deps.nextSeq()) as DeliveryId, now, nowMono),
+    );
     const { userId, eventId, uid, contentType, payload, trace } = request;
     const dedupe =
       uid === null ? null : (request.dedupe ?? dedupeKey(userId, uid, eventId, contentType, payload));
@@ -113,7 +107,17 @@ export class Intake {
     return base;
   }
 
-  #refusalOf(request: PublishRequest, nowMono: number): Problem | null {
+  /** A webhook that is gone by now gets nothing. */
+  #lanesOf({ targets }: PublishRequest, nowMono: number): readonly Lane[] {
+    const lanes: Lane[] = [];
+    for (const webhookId of targets) {
+      const webhook = this.#webhooks.get(webhookId);
+      if (webhook) lanes.push(this.#deps.schedule.laneOf(webhook, nowMono));
+    }
+    return lanes;
+  }
+
+  #refusalOf(request: PublishRequest, lanes: readonly Lane[]): Problem | null {
     const { limits } = this.#deps.config;
     const { schedule } = this.#deps;
     if (schedule.backlog + schedule.inFlight + this.#waitingInAll >= limits.queueDepth) {
@@ -130,10 +134,9 @@ export class Intake {
         `${limits.userBacklog} deliveries of user ${request.userId} are waiting, the limit (limits.user_backlog)`,
       );
     }
-    for (const webhookId of request.targets) {
-      const webhook = this.#webhooks.get(webhookId);
-      if (!webhook || !isOn(webhook)) continue;
-      const lane = schedule.laneOf(webhook, nowMono);
+    for (const lane of lanes) {
+      const { webhook } = lane;
+      if (!isOn(webhook)) continue;
       const backlog = lane.pending + lane.retrying + (this.#waiting.get(lane) ?? 0);
       if (backlog >= limits.laneBacklog) {
         return full(

@@ -9,7 +9,7 @@ import type { Timers } from "../lib/timers.ts";
 import type { LaneChange, RecoveredLane, Store } from "../store/port.ts";
 import { isOn } from "./lane.ts";
 import type { Schedule } from "./schedule.ts";
-import type { WebhookCache } from "./webhook-cache.ts";
+import type { Loaded, WebhookCache } from "./webhook-cache.ts";
 
 export interface LaneChangesDeps {
   readonly config: Config;
@@ -118,7 +118,8 @@ export class LaneChanges {
   async #count(changes: readonly LaneChange[]): Promise<void> {
     if (changes.length === 0) return;
     const { clock, schedule, webhooks: cache, onChanged } = this.#deps;
-    const webhooks = cache.newest(await this.#load(changes.map((change) => change.webhookId)));
+    const loaded = await this.#load(new Set(changes.map((change) => change.webhookId)));
+    const webhooks = loaded === null ? new Map<WebhookId, Webhook>() : cache.newest(loaded);
     for (const change of changes) {
       const webhook = webhooks.get(change.webhookId);
       if (!webhook) continue;
@@ -128,8 +129,8 @@ export class LaneChanges {
     onChanged();
   }
 
-  /** The changes are made already: a store that does not answer is asked again until it does, or hookd stops. */
-  async #load(ids: readonly WebhookId[]): Promise<ReadonlyMap<WebhookId, Webhook>> {
+  /** The changes are made already: a store that does not answer is asked again until it does, or hookd stops: null. */
+  async #load(ids: ReadonlySet<WebhookId>): Promise<Loaded | null> {
     const { webhooks, timers } = this.#deps;
     for (;;) {
       try {
@@ -137,7 +138,7 @@ export class LaneChanges {
       } catch (error) {
         if (!(error instanceof Problem)) throw error;
       }
-      if (this.isStopped) return new Map();
+      if (this.isStopped) return null;
       await new Promise<void>((resolve) => {
         timers.after(LOAD_RETRY_MS, resolve);
       });

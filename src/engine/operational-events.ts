@@ -276,8 +276,8 @@ export class OperationalEvents {
     const counts = this.#deaths.take(config.events.deadPerMinute, clock.mono());
     if (counts.length === 0) return;
     try {
-      const known = await webhooks.load(counts.flatMap(({ webhookId }) => webhookId ?? []));
-      const webhookOf = ({ webhookId }: DeathCount) => (webhookId && known.get(webhookId)) || null;
+      const { found } = await webhooks.load(new Set(counts.flatMap(({ webhookId }) => webhookId ?? [])));
+      const webhookOf = ({ webhookId }: DeathCount) => (webhookId && found.get(webhookId)) || null;
       const told = counts.filter((count) => webhookOf(count)?.userId !== OPERATOR_USER);
       const at = clock.now();
       const areStored = await this.#outbox.publish(

@@ -400,19 +400,20 @@ export class Pipeline {
     const { now } = prepared.batch;
     for (const { lane, state } of prepared.laneStates) lane.storedState = state;
     const nowMono = clock.mono();
-    const results = new Map<Entry, PublishOutcome>();
-    prepared.accepted.forEach((entry, position) => {
+    const results = prepared.accepted.map((entry, position) => {
       const given = appended[position];
       if (!given) throw new Error(`the store answered ${appended.length} of ${prepared.accepted.length}`);
       this.#intake.appended(entry, given, now, nowMono);
-      results.set(entry, resultOf(entry, given));
+      const result = resultOf(entry, given);
       if (given.kind === "duplicate") counters.duplicates += 1;
       else if (given.kind === "conflict") counters.conflicts += 1;
       else this.#accepted(entry);
+      return result;
     });
+    let answered = 0;
     groups.forEach(({ resolve }, group) => {
       const entries = prepared.entries[group] ?? [];
-      resolve(entries.map((entry) => problemOf(entry) ?? results.get(entry as Entry) ?? UNANSWERED));
+      resolve(entries.map((entry) => problemOf(entry) ?? results[answered++] ?? UNANSWERED));
     });
     const seen = this.#settling.apply(prepared.settled, stale, now);
     if (seen.length > 0) hooks.onSettled(seen);

@@ -6,17 +6,17 @@ test("what was loaded is given as it is now, though it was changed before the ca
   const world = await setup();
   const webhook = await world.webhook();
   const cache = new WebhookCache(world.tap.store, 10);
-  const loaded = await cache.load([webhook.id]);
+  const loaded = await cache.load(new Set([webhook.id]));
   const changed = { ...webhook, isPaused: true, version: webhook.version + 1 };
   cache.put(changed);
   expect(cache.newest(loaded).get(webhook.id)).toEqual(changed);
-  expect(loaded.get(webhook.id)).toEqual(webhook);
+  expect(loaded.found.get(webhook.id)).toEqual(webhook);
 });
 
 test("what the cache has no room for is given as it was loaded", async () => {
   const world = await setup();
   const webhooks = [await world.webhook(), await world.webhook()];
   const cache = new WebhookCache(world.tap.store, 1);
-  const found = cache.newest(await cache.load(webhooks.map(({ id }) => id)));
+  const found = cache.newest(await cache.load(new Set(webhooks.map(({ id }) => id))));
   expect([...found.values()]).toEqual(webhooks);
 });

@@ -1,5 +1,6 @@
 import type { Attempt } from "../../domain/delivery.ts";
 import type { DeliveryId, EventSeq, WebhookId } from "../../domain/ids.ts";
+import { IdMap } from "../../lib/id-map.ts";
 import type { KeptPayload } from "./recent-payloads.ts";
 
 /**
@@ -131,7 +132,7 @@ export class Generation {
 }
 
 export class Hot {
-  readonly rows = new Map<DeliveryId, HotRow>();
+  readonly rows = new IdMap<DeliveryId, HotRow>();
   readonly #waiting = new Map<WebhookId, readonly [DueQueue, DueQueue]>();
   #gathering = new Generation();
   #folding: Generation | null = null;
