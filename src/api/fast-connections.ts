@@ -294,22 +294,25 @@ class FastConnection {
 
 /** `text` is ASCII. */
 function acceptedAnswer(id: string, text: string): string {
-  return (
-    `HTTP/1.1 202 Accepted\r\nx-request-id: ${id}\r\nx-content-type-options: nosniff\r\n` +
-    `content-type: ${ANSWER_TYPE}\r\ncontent-length: ${text.length}\r\nDate: ${httpDate()}\r\n` +
-    `Connection: keep-alive\r\n\r\n${text}`
-  );
+  return `${acceptedHead()}${id}\r\ncontent-length: ${text.length}\r\n\r\n${text}`;
 }
 
-let dateSecond = 0;
-let dateText = "";
+let headSecond = 0;
+let headText = "";
 
-/** RFC 9110 5.6.7, made once a second. */
-function httpDate(): string {
+/** All of a 202's head that is the same for a second. */
+function acceptedHead(): string {
   const second = Math.floor(Date.now() / 1_000);
-  if (second !== dateSecond) {
-    dateSecond = second;
-    dateText = new Date(second * 1_000).toUTCString();
+  if (second !== headSecond) {
+    headSecond = second;
+    headText =
+      `HTTP/1.1 202 Accepted\r\nx-content-type-options: nosniff\r\ncontent-type: ${ANSWER_TYPE}\r\n` +
+      `Date: ${httpDate()}\r\nConnection: keep-alive\r\nx-request-id: `;
   }
-  return dateText;
+  return headText;
+}
+
+/** RFC 9110 5.6.7. */
+function httpDate(): string {
+  return new Date().toUTCString();
 }

@@ -4,6 +4,7 @@ import { isReservedEventId } from "../domain/names.ts";
 import { Problem } from "../domain/problem.ts";
 import { publishRefusal } from "../domain/refusal.ts";
 import type { PublishOutcome } from "../engine/port.ts";
+import type { AcceptSpan } from "./accept-tracing.ts";
 import { checkScope } from "./auth.ts";
 import { JSON_TYPE } from "./bodies.ts";
 import type { ApiContext } from "./context.ts";
@@ -17,8 +18,10 @@ import {
   count,
   ENVELOPE_BYTES,
   hand,
+  type Item,
   isBroadcast,
   itemOf,
+  type Targets,
   targetsOf,
   traced,
   uidHeader,
@@ -97,37 +100,63 @@ export function createFastPublish(context: ApiContext, isClosing: () => boolean)
       done(problem);
       return;
     }
-    const { authorization } = request.headers;
-    const known = context.auth.known(authorization);
-    if (known !== null) publishWith(known);
-    else context.auth.authenticate(authorization, address).then(publishWith, fail);
+    const key = context.auth.known(request.headers.authorization);
+    if (key === null) publishStranger(request, address, body, requestId, done);
+    else publishWith(key, request, body, requestId, done);
+  }
 
-    function publishWith(key: ApiKey): void {
-      try {
-        checkScope(key, "publish");
-        const span = context.tracing === null ? null : context.tracing.begin(request.headers);
-        const item = traced(itemOfRequest(key, request, body), span);
-        const targets = targetsOf(context, item);
-        if (span === null && !isBroadcast(item) && !(targets instanceof Promise) && targets.length > 0) {
-          context.engine.submit({ ...item, targets }, answering(context, requestId, item.uid, done));
-          return;
-        }
-        hand(context, item, targets).then(
-          (result) => done(accepted(context, item, result, span)),
-          (error) => {
-            count(context, toProblem(error));
-            span?.refused(toProblem(error));
-            fail(error);
-          },
-        );
-      } catch (error) {
-        fail(error);
-      }
-    }
+  function publishStranger(
+    request: FastRequest,
+    address: string,
+    body: Buffer,
+    requestId: string,
+    done: (result: string | Problem) => void,
+  ): void {
+    context.auth.authenticate(request.headers.authorization, address).then(
+      (key) => publishWith(key, request, body, requestId, done),
+      (error) => refuse(context, requestId, toProblem(error), done),
+    );
+  }
 
-    function fail(error: unknown): void {
+  /** No closure is made of what a usual event needs not: tens of thousands a second would be the collector's. */
+  function publishWith(
+    key: ApiKey,
+    request: FastRequest,
+    body: Buffer,
+    requestId: string,
+    done: (result: string | Problem) => void,
+  ): void {
+    try {
+      checkScope(key, "publish");
+      const span = context.tracing === null ? null : context.tracing.begin(request.headers);
+      const item = traced(itemOfRequest(key, request, body), span);
+      const targets = targetsOf(context, item);
+      const isUsual =
+        span === null && !isBroadcast(item) && !(targets instanceof Promise) && targets.length > 0;
+      if (isUsual) context.engine.submit({ ...item, targets }, answering(context, requestId, item.uid, done));
+      else publishUnusual(item, targets, span, requestId, done);
+    } catch (error) {
       refuse(context, requestId, toProblem(error), done);
     }
+  }
+
+  /** To be traced, for everyone, for nobody, or for webhooks that are looked up first. */
+  function publishUnusual(
+    item: Item,
+    targets: Targets | Promise<Targets>,
+    span: AcceptSpan | null,
+    requestId: string,
+    done: (result: string | Problem) => void,
+  ): void {
+    hand(context, item, targets).then(
+      (result) => done(accepted(context, item, result, span)),
+      (error) => {
+        const problem = toProblem(error);
+        count(context, problem);
+        span?.refused(problem);
+        refuse(context, requestId, problem, done);
+      },
+    );
   }
 
   function itemOfRequest(key: ApiKey, { headers, path }: FastRequest, body: Buffer) {

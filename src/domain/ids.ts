@@ -50,7 +50,21 @@ export function sequence(last: number): { next(nowMs: number): number } {
 
 /** `dlv` and a sequence number to `dlv_01kb...` (prefix, underscore, 26 characters). */
 export function formatId(prefix: IdPrefix, seq: number, salt: IdSalt): string {
-  return `${prefix}_${crockfordEncode(uuidOf(seq, salt))}`;
+  return `${prefix}_${suffixOf(seq, salt)}`;
+}
+
+const scratch = new Uint8Array(16);
+let lastSeq = Number.NaN;
+let lastSalt: IdSalt | null = null;
+let lastSuffix = "";
+
+/** Of an event and its only delivery it is the same, and asked for twice. */
+function suffixOf(seq: number, salt: IdSalt): string {
+  if (seq === lastSeq && salt === lastSalt) return lastSuffix;
+  lastSuffix = crockfordEncode(uuidOf(seq, salt, scratch));
+  lastSeq = seq;
+  lastSalt = salt;
+  return lastSuffix;
 }
 
 /** The sequence number of an id, or null where the text is no id of this kind and installation. */
@@ -65,9 +79,8 @@ export function parseId(prefix: IdPrefix, text: string, salt: IdSalt): number | 
   return expected.every((byte, index) => byte === uuid[index]) ? seq : null;
 }
 
-/** The UUIDv7 (16 bytes, RFC 9562) of a sequence number. */
-export function uuidOf(seq: number, salt: IdSalt): Uint8Array {
-  const bytes = new Uint8Array(16);
+/** The UUIDv7 (16 bytes, RFC 9562) of a sequence number. `bytes`: where it goes, all of it written. */
+export function uuidOf(seq: number, salt: IdSalt, bytes = new Uint8Array(16)): Uint8Array {
   const unixMs = timeOfSeq(seq);
   const counter = seq % COUNTER_SIZE;
   const high = Math.floor(unixMs / 0x1_0000_0000);
