@@ -1,8 +1,9 @@
-import type { FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyRequest } from "fastify";
 import { Problem } from "../domain/problem.ts";
 
 /**
- * Of all bodies that are being read. A connection may send 4 MiB, as slowly as it likes, and there may be 20,000 of them.
+ * Of all bodies that are being read: what a few dozen of the largest batches announce. Without it each of 20,000 connections
+ * could hold a batch's worth. While the pieces of a body are put together it is in memory twice.
  */
 const BODIES_BYTES_MAX = 256 * 1_024 * 1_024;
 
@@ -34,14 +35,15 @@ export class BodyRoom {
   }
 
   /** Takes it for a request whose body comes next, until `leave`, or until its connection is closed. */
-  enter(request: FastifyRequest, { raw: response }: FastifyReply): Problem | undefined {
+  enter(request: FastifyRequest): Problem | undefined {
     const bytes = announcedBytes(request);
-    if (bytes === 0) return undefined;
+    // Nothing comes any more of one whose client left while its key was looked up: nothing would give it back either.
+    if (bytes === 0 || request.raw.destroyed) return undefined;
     if (!this.take(bytes)) {
       return new Problem("overloaded", "as many bodies are being read as may: try again in a moment");
     }
     request.bodyRoom = bytes;
-    response.once("close", () => this.leave(request));
+    request.raw.once("close", () => this.leave(request));
     return undefined;
   }
 
@@ -51,9 +53,10 @@ export class BodyRoom {
   }
 }
 
-/** As much as it can be: a length beyond the limit is refused, and a body that comes in chunks does not say. */
+/** As much as it can be: a body that comes in chunks does not say. One that is too long is not read at all. */
 function announcedBytes({ headers, routeOptions }: FastifyRequest): number {
   const { bodyLimit = 0 } = routeOptions;
   if (headers["transfer-encoding"] !== undefined) return bodyLimit;
-  return Math.min(Number(headers["content-length"] ?? 0), bodyLimit);
+  const bytes = Number(headers["content-length"] ?? 0);
+  return bytes > bodyLimit ? 0 : bytes;
 }

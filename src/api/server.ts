@@ -130,7 +130,8 @@ export async function createApi(deps: ApiDeps): Promise<HookdApi> {
     nameAnswer(request, reply);
     const crowded = refuseCrowd(request.raw.socket, reply.raw);
     if (isClosing || crowded !== undefined) reply.header("connection", "close");
-    done(crowded);
+    // Before its body is read: nobody has asked for a key.
+    done(crowded ?? (request.is404 ? notFound(request) : undefined));
   });
   api.addHook("preValidation", (request, _reply, done) => {
     room.leave(request);
@@ -155,13 +156,6 @@ export async function createApi(deps: ApiDeps): Promise<HookdApi> {
     }
     if (problem.status === 413) reply.header("connection", "close");
     sendProblem(reply, problem, context.engine.salt);
-  });
-  api.setNotFoundHandler((request, reply) => {
-    sendProblem(
-      reply,
-      new Problem("not_found", `there is nothing at ${pathOf(request)}`),
-      context.engine.salt,
-    );
   });
   addRoutes(api, context, routes);
   await api.ready();
@@ -320,9 +314,9 @@ function guard(context: ApiContext, room: BodyRoom, route: RouteOptions): void {
 
   const isOpenTo = scope === "metrics" ? isLocal : () => false;
   const needed = scope === "metrics" ? "read" : scope;
-  route.onRequest = (request, reply, done) => {
-    const problem = config.isPublish === true ? refusalNow(context) : undefined;
-    if (problem !== undefined) return done(problem);
+  route.onRequest = (request, _reply, done) => {
+    const refusal = config.isPublish === true ? refusalNow(context) : undefined;
+    if (refusal !== undefined) return done(refusal);
     if (isOpenTo(request)) return done();
     const { authorization } = request.headers;
     const known = context.auth.known(authorization);
@@ -334,7 +328,7 @@ function guard(context: ApiContext, room: BodyRoom, route: RouteOptions): void {
       try {
         checkScope(key, needed as Exclude<typeof needed, "open">);
         request.apiKey = key;
-        problem = room.enter(request, reply);
+        problem = room.enter(request);
         if (problem !== undefined && config.isPublish === true) count(context, problem);
       } catch (error) {
         problem = toProblem(error);
@@ -353,6 +347,10 @@ function guard(context: ApiContext, room: BodyRoom, route: RouteOptions): void {
   } else if (route.schema?.body === undefined) {
     route.preValidation = (request, _reply, done) => done(strayBody(request));
   }
+}
+
+function notFound(request: FastifyRequest): Problem {
+  return new Problem("not_found", `there is nothing at ${pathOf(request)}`);
 }
 
 function refusalNow(context: ApiContext): Problem | undefined {

@@ -27,6 +27,12 @@ export interface IdSalt {
 export const ID_EPOCH_MS = Date.UTC(2020, 0, 1);
 const COUNTER_SIZE = 4096;
 
+/** The last one is kept: of an event and its only delivery it is the same, and asked for twice. */
+const scratch = new Uint8Array(16);
+let lastSeq = Number.NaN;
+let lastSalt: IdSalt | null = null;
+let lastSuffix = "";
+
 /** First sequence number of a wall-clock millisecond: the lower bound of every id made at or after it. */
 export function seqAtTime(atMs: number): number {
   return Math.max(0, Math.floor(atMs) - ID_EPOCH_MS) * COUNTER_SIZE;
@@ -53,12 +59,6 @@ export function formatId(prefix: IdPrefix, seq: number, salt: IdSalt): string {
   return `${prefix}_${suffixOf(seq, salt)}`;
 }
 
-const scratch = new Uint8Array(16);
-let lastSeq = Number.NaN;
-let lastSalt: IdSalt | null = null;
-let lastSuffix = "";
-
-/** Of an event and its only delivery it is the same, and asked for twice. */
 function suffixOf(seq: number, salt: IdSalt): string {
   if (seq === lastSeq && salt === lastSalt) return lastSuffix;
   lastSuffix = crockfordEncode(uuidOf(seq, salt, scratch));

@@ -54,9 +54,11 @@ export class Intake {
 
   /** The row to append, or why the event is refused. */
   prepare(request: PublishRequest, expansion: Job | null, now: number, nowMono: number): Entry | Problem {
-    const lanes = this.#lanesOf(request, nowMono);
-    const refusal = this.#refusalOf(request, lanes);
-    if (refusal) {
+    // A refused event makes no lanes.
+    const isFull = this.#fullFor(request);
+    const lanes = isFull === null ? this.#lanesOf(request, nowMono) : [];
+    const refusal = isFull ?? this.#fullLane(request, lanes);
+    if (refusal !== null) {
       this.#deps.counters.refuse(refusal.code);
       return refusal;
     }
@@ -117,7 +119,7 @@ export class Intake {
     return lanes;
   }
 
-  #refusalOf(request: PublishRequest, lanes: readonly Lane[]): Problem | null {
+  #fullFor({ userId }: PublishRequest): Problem | null {
     const { limits } = this.#deps.config;
     const { schedule } = this.#deps;
     if (schedule.backlog + schedule.inFlight + this.#waitingInAll >= limits.queueDepth) {
@@ -126,14 +128,21 @@ export class Intake {
         `the queue holds ${limits.queueDepth} deliveries, its limit (limits.queue_depth)`,
       );
     }
-    if (request.userId === "*") return null;
-    const ofUser = schedule.backlogOfUser(request.userId) + (this.#waitingOfUser.get(request.userId) ?? 0);
+    if (userId === "*") return null;
+    const ofUser = schedule.backlogOfUser(userId) + (this.#waitingOfUser.get(userId) ?? 0);
     if (ofUser >= limits.userBacklog) {
       return full(
         "user_full",
-        `${limits.userBacklog} deliveries of user ${request.userId} are waiting, the limit (limits.user_backlog)`,
+        `${limits.userBacklog} deliveries of user ${userId} are waiting, the limit (limits.user_backlog)`,
       );
     }
+    return null;
+  }
+
+  /** A broadcast passes by lanes that are full. */
+  #fullLane({ userId }: PublishRequest, lanes: readonly Lane[]): Problem | null {
+    if (userId === "*") return null;
+    const { limits } = this.#deps.config;
     for (const lane of lanes) {
       const { webhook } = lane;
       if (!isOn(webhook)) continue;

@@ -85,6 +85,69 @@ test("a batch gives it back once it is read, while its commit takes its time", a
   expect((await batch).status).toBe(202);
 });
 
+test("a request that waits behind another one's answer gives it back when their connection ends", async () => {
+  const made = await world();
+  const { port, sized, engine } = made;
+  const [asked, committed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const { publishMany } = engine;
+  engine.publishMany = async (requests) => {
+    engine.publishMany = publishMany;
+    asked.resolve();
+    await committed.promise;
+    return publishMany(requests);
+  };
+  const line = open(port);
+  const socket = await taken(made, line);
+  const first = sized(BATCH, 200) + bodyOf(BATCH, 200);
+  await line.send(first);
+  await asked.promise;
+  const second = sized(BATCH, 600) + bodyOf(BATCH, 600).slice(0, 100);
+  await line.send(second);
+  await read(socket, first.length + second.length);
+  expect(await hasAllRoom(made)).toBe(false);
+  const closed = once(socket, "close");
+  line.socket.destroy();
+  await closed;
+  expect(await hasAllRoom(made)).toBe(true);
+  committed.resolve();
+});
+
+test("who left while the key was looked up takes none", async () => {
+  const made = await world();
+  const { port, head, engine } = made;
+  const key = await made.keyFor("acme", "publish");
+  const [asked, found] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const { findKey } = engine;
+  engine.findKey = async (hash) => {
+    engine.findKey = findKey;
+    asked.resolve();
+    await found.promise;
+    return findKey(hash);
+  };
+  const line = open(port);
+  const socket = await taken(made, line);
+  await line.send(head(BATCH, "Content-Length: 600", key.text) + bodyOf(BATCH, 600).slice(0, 100));
+  await asked.promise;
+  const closed = once(socket, "close");
+  line.socket.destroy();
+  await closed;
+  found.resolve();
+  await setImmediate();
+  expect(await hasAllRoom(made)).toBe(true);
+});
+
+test("a body that is too long is told so, also where there is no room", async () => {
+  const made = await world();
+  await begin(made, BATCH, 900);
+  expect((await ask(made.port, made.sized(BATCH, 5_000_000))).status).toBe(413);
+});
+
+test("a stranger's body for a path that does not exist is not read", async () => {
+  const { port, head } = await world();
+  const { status } = await ask(port, `${head("/v1/nothing", "Content-Length: 200000", "hk_wrong")}x`);
+  expect(status).toBe(404);
+});
+
 test("a body that does not say its length has the room that its call may take", async () => {
   const made = await world();
   const { port, head, sized } = made;

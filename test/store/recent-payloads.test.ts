@@ -30,6 +30,19 @@ test("a payload that was taken out stays as it is when the ring goes round", () 
   expect(Buffer.from(found!).toString()).toBe("first");
 });
 
+test("in quiet times the ring is let go, and what was kept is never mistaken for what is kept later", () => {
+  const recent = new RecentPayloads(64);
+  const before = [recent.keep(Buffer.from("first"))!, recent.keep(Buffer.from("second"))!];
+  recent.rest();
+  expect(before.map((kept) => String(recent.get(kept)))).toEqual(["first", "second"]);
+  recent.rest();
+  expect(before.map((kept) => recent.get(kept))).toEqual([null, null]);
+  const later = recent.keep(Buffer.from("later"))!;
+  expect([...before, later].map((kept) => String(recent.get(kept)))).toEqual(["null", "null", "later"]);
+  recent.rest();
+  expect(String(recent.get(later))).toBe("later");
+});
+
 test("what is larger than the ring, or than is worth it, is not kept", () => {
   expect(new RecentPayloads(64).keep(Buffer.alloc(65))).toBeNull();
   expect(new RecentPayloads().keep(Buffer.alloc(1_000_000))).toBeNull();

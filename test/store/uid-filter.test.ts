@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { DedupeKey } from "../../src/domain/dedupe.ts";
-import { type Round, UidFilter, YoungUids } from "../../src/store/sqlite/uid-filter.ts";
+import { UidFilter } from "../../src/store/sqlite/uid-filter.ts";
+import { type Round, YoungUids } from "../../src/store/sqlite/young-uids.ts";
 
 const half = fc.integer({ min: 0, max: 2 ** 52 - 1 });
 const keys = fc.record({ uidHigh: half, uidLow: half, content: fc.constant(0) });

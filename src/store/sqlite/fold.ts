@@ -35,6 +35,13 @@ interface Place {
   readonly row: number;
 }
 
+export interface FoldListener {
+  /** Open rows of a lane that are in the log's queues from now on, and in memory no more. */
+  queued(webhookId: WebhookId, rows: readonly HotRow[]): void;
+  /** Every few seconds while there is traffic. */
+  ended(): void;
+}
+
 const BEGINNING: Place = { lane: 0, row: 0 };
 
 /**
@@ -64,19 +71,13 @@ export class Fold {
   prunedBelow = 0;
   /** Every delivery with an id up to this one is in the log. */
   foldedUpTo = 0;
-  /** Told the open rows of a lane that are in the log's queues from now on, and in memory no more. */
-  readonly #onQueued: (webhookId: WebhookId, rows: readonly HotRow[]) => void;
+  readonly #listener: FoldListener;
 
-  constructor(
-    db: Db,
-    hot: Hot,
-    uids: UidMemory,
-    onQueued: (webhookId: WebhookId, rows: readonly HotRow[]) => void,
-  ) {
+  constructor(db: Db, hot: Hot, uids: UidMemory, listener: FoldListener) {
     this.#db = db;
     this.#hot = hot;
     this.#uids = uids;
-    this.#onQueued = onQueued;
+    this.#listener = listener;
     this.#writeLog = db.prepare("insert or replace into log values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     // Each bound value costs as much as a column: nearly all rows are successes of a first attempt.
     this.#writeFirstSuccess = db.prepare(
@@ -192,7 +193,7 @@ export class Fold {
     let settled = 0;
     for (; settled < limit && lane < work.lanes.length; lane += 1) {
       const { webhookId, rows } = work.lanes[lane] as FoldingLane;
-      this.#onQueued(webhookId, this.#hot.settleFolded(webhookId, rows));
+      this.#listener.queued(webhookId, this.#hot.settleFolded(webhookId, rows));
       settled += rows.length;
     }
     work.at = { lane, row: 0 };
@@ -200,6 +201,7 @@ export class Fold {
     if (lane < work.lanes.length) return;
     this.#hot.foldEnded();
     this.#work = null;
+    this.#listener.ended();
   }
 
   /** A success that prune has passed by already: its second round finds it. */

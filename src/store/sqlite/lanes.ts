@@ -69,6 +69,11 @@ export class Lanes {
     this.#hot.wait(row);
   }
 
+  /** To be called now and then, seconds apart. */
+  rest(): void {
+    this.#payloads.rest();
+  }
+
   lease(want: LeaseWant): LeaseGrant {
     const status = want.status === "retrying" ? RETRYING : PENDING;
     const key = keyOf(want.webhookId, status);

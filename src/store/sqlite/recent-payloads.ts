@@ -15,9 +15,10 @@ export interface KeptPayload {
  */
 export class RecentPayloads {
   readonly #capacity: number;
-  /** Made with the first payload. */
+  /** Made with the first payload, and let go in quiet times. */
   #ring: Buffer | null = null;
   #end = 0;
+  #endAtRest = 0;
 
   constructor(capacity = BYTES_MAX) {
     this.#capacity = capacity;
@@ -35,6 +36,16 @@ export class RecentPayloads {
     this.#ring.set(payload, at % this.#capacity);
     this.#end += length;
     return { at, length };
+  }
+
+  /** To be called now and then, seconds apart: where nothing began to wait since the last time, the ring is let go. */
+  rest(): void {
+    if (this.#end === this.#endAtRest && this.#ring !== null) {
+      this.#ring = null;
+      // What is still kept counts as written over.
+      this.#end += this.#capacity + 1;
+    }
+    this.#endAtRest = this.#end;
   }
 
   /** A copy; null: others have been written over it. */

@@ -157,8 +157,11 @@ class SqliteStore implements Store {
     this.#uids = new UidMemory(new UidTrees(db, this.#options.clock), this.#options.dedupeWindowMs);
     this.#webhooks = new Webhooks(db);
     this.#lanes = new Lanes(db, this.#hot, this.#journal, this.#webhooks);
-    this.#fold = new Fold(db, this.#hot, this.#uids, (webhookId, rows) => {
-      for (const row of rows) this.#lanes.queued(webhookId, row);
+    this.#fold = new Fold(db, this.#hot, this.#uids, {
+      queued: (webhookId, rows) => {
+        for (const row of rows) this.#lanes.queued(webhookId, row);
+      },
+      ended: () => this.#lanes.rest(),
     });
     this.#foldTurns = new FoldTurns({
       fold: this.#fold,

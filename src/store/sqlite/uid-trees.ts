@@ -2,8 +2,8 @@ import type { DedupeKey } from "../../domain/dedupe.ts";
 import type { EventSeq } from "../../domain/ids.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Db, Plucked, Statement } from "./connection.ts";
-import { type Round, YoungUids } from "./uid-filter.ts";
 import type { KnownUid } from "./uid-table.ts";
+import { type Round, YoungUids } from "./young-uids.ts";
 
 /** First halves of hashes are below this. */
 const RING = 2 ** 52;
@@ -17,7 +17,7 @@ const SMALL_TREES = [
   { table: "uid_hour", passMs: 2_400_000 },
 ] as const;
 const LARGE_TREE = "uid";
-/** The first so many are not asked about a uid that was not given a few minutes ago. */
+/** For the first so many, filters in memory know most uids that are not in them. */
 const YOUNG_TREES = 2;
 /**
  * A pass carries on so many for each uid that is written, at most. As many as are written keep a tree as it is; more make up
