@@ -44,6 +44,9 @@ export interface FastRequest {
   readonly bodyBytes: number;
 }
 
+/** Called once: with the 202's text, which is ASCII, or with the problem. */
+export type Done = (result: string | Problem) => void;
+
 export interface FastPublish {
   /** Names of the headers that it reads, in lower case. */
   readonly reads: ReadonlySet<string>;
@@ -51,17 +54,8 @@ export interface FastPublish {
   take(url: string, headers: IncomingHttpHeaders): FastRequest | null;
   /** Whether its key is known to be good now: only then is memory given to a body that is still coming. */
   isKnown(request: FastRequest): boolean;
-  /**
-   * `address`: where it came from, for whoever guesses at keys. `done` is called once: with the 202's text, which is
-   * ASCII, or with the problem.
-   */
-  publish(
-    request: FastRequest,
-    address: string,
-    body: Buffer,
-    requestId: string,
-    done: (result: string | Problem) => void,
-  ): void;
+  /** `address`: where it came from, for whoever guesses at keys. */
+  publish(request: FastRequest, address: string, body: Buffer, requestId: string, done: Done): void;
 }
 
 /**
@@ -87,13 +81,7 @@ export function createFastPublish(context: ApiContext, isClosing: () => boolean)
     return { headers, path: eventId === null ? null : { eventId, userId: match?.[2] ?? null }, bodyBytes };
   }
 
-  function publish(
-    request: FastRequest,
-    address: string,
-    body: Buffer,
-    requestId: string,
-    done: (result: string | Problem) => void,
-  ): void {
+  function publish(request: FastRequest, address: string, body: Buffer, requestId: string, done: Done): void {
     const problem = publishRefusal(context.engine);
     if (problem !== null) {
       count(context, problem);
@@ -105,12 +93,13 @@ export function createFastPublish(context: ApiContext, isClosing: () => boolean)
     else publishWith(key, request, body, requestId, done);
   }
 
+  /** By itself: what makes closures keeps all its arguments in an object, for each event that comes by. */
   function publishStranger(
     request: FastRequest,
     address: string,
     body: Buffer,
     requestId: string,
-    done: (result: string | Problem) => void,
+    done: Done,
   ): void {
     context.auth.authenticate(request.headers.authorization, address).then(
       (key) => publishWith(key, request, body, requestId, done),
@@ -118,14 +107,7 @@ export function createFastPublish(context: ApiContext, isClosing: () => boolean)
     );
   }
 
-  /** A usual event makes one closure, and all that it uses: tens of thousands a second are what the collector has to do. */
-  function publishWith(
-    key: ApiKey,
-    request: FastRequest,
-    body: Buffer,
-    requestId: string,
-    done: (result: string | Problem) => void,
-  ): void {
+  function publishWith(key: ApiKey, request: FastRequest, body: Buffer, requestId: string, done: Done): void {
     try {
       checkScope(key, "publish");
       const checked = itemOfRequest(key, request, body);
@@ -147,7 +129,7 @@ export function createFastPublish(context: ApiContext, isClosing: () => boolean)
     targets: Targets | Promise<Targets>,
     span: AcceptSpan | null,
     requestId: string,
-    done: (result: string | Problem) => void,
+    done: Done,
   ): void {
     hand(context, item, targets).then(
       (result) => done(accepted(context, item, result, span)),
@@ -183,7 +165,7 @@ function answering(
   context: ApiContext,
   requestId: string,
   uid: string | null,
-  done: (result: string | Problem) => void,
+  done: Done,
 ): (outcome: PublishOutcome) => void {
   return (outcome) => {
     if (outcome instanceof Problem) {

@@ -70,32 +70,18 @@ describe.each([
 test("a batch gives it back once it is read, while its commit takes its time", async () => {
   const made = await world();
   const { port, sized, engine } = made;
-  const [asked, committed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  const { publishMany } = engine;
-  engine.publishMany = async (requests) => {
-    engine.publishMany = publishMany;
-    asked.resolve();
-    await committed.promise;
-    return publishMany(requests);
-  };
+  const { asked, goOn } = heldOnce(engine, "publishMany");
   const batch = ask(port, sized(BATCH, 600) + bodyOf(BATCH, 600));
   await asked.promise;
   expect(await hasAllRoom(made)).toBe(true);
-  committed.resolve();
+  goOn.resolve();
   expect((await batch).status).toBe(202);
 });
 
 test("a request that waits behind another one's answer gives it back when their connection ends", async () => {
   const made = await world();
   const { port, sized, engine } = made;
-  const [asked, committed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  const { publishMany } = engine;
-  engine.publishMany = async (requests) => {
-    engine.publishMany = publishMany;
-    asked.resolve();
-    await committed.promise;
-    return publishMany(requests);
-  };
+  const { asked, goOn } = heldOnce(engine, "publishMany");
   const line = open(port);
   const socket = await taken(made, line);
   const first = sized(BATCH, 200) + bodyOf(BATCH, 200);
@@ -109,21 +95,14 @@ test("a request that waits behind another one's answer gives it back when their 
   line.socket.destroy();
   await closed;
   expect(await hasAllRoom(made)).toBe(true);
-  committed.resolve();
+  goOn.resolve();
 });
 
 test("who left while the key was looked up takes none", async () => {
   const made = await world();
   const { port, head, engine } = made;
   const key = await made.keyFor("acme", "publish");
-  const [asked, found] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  const { findKey } = engine;
-  engine.findKey = async (hash) => {
-    engine.findKey = findKey;
-    asked.resolve();
-    await found.promise;
-    return findKey(hash);
-  };
+  const { asked, goOn } = heldOnce(engine, "findKey");
   const line = open(port);
   const socket = await taken(made, line);
   await line.send(head(BATCH, "Content-Length: 600", key.text) + bodyOf(BATCH, 600).slice(0, 100));
@@ -131,7 +110,7 @@ test("who left while the key was looked up takes none", async () => {
   const closed = once(socket, "close");
   line.socket.destroy();
   await closed;
-  found.resolve();
+  goOn.resolve();
   await setImmediate();
   expect(await hasAllRoom(made)).toBe(true);
 });
@@ -227,6 +206,19 @@ async function begin(made: Made, path: string, bytes: number) {
   await line.send(request.slice(0, cut));
   await read(socket, warm.length + cut);
   return { line, socket, finish: () => line.send(request.slice(cut)) };
+}
+
+/** The next call of the engine's waits until it may go on. */
+function heldOnce(engine: Made["engine"], name: "publishMany" | "findKey") {
+  const [asked, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const call = engine[name] as (argument: never) => Promise<never>;
+  engine[name] = async (argument: never) => {
+    engine[name] = call as never;
+    asked.resolve();
+    await goOn.promise;
+    return call(argument);
+  };
+  return { asked, goOn };
 }
 
 /** Whether nobody has any of it. */

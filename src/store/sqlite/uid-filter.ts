@@ -5,8 +5,8 @@ const WORDS = 2 ** 20;
 /** 16 words of 32 bits are a line of the processor's cache: one is all that an answer looks at. */
 const BLOCK_WORDS = 16;
 const BLOCKS = WORDS / BLOCK_WORDS;
-/** Of the 512 in a block. */
-const BITS_EACH = 4;
+/** Each takes nine bits of the hash's first half: one of the 512 bits in a block. */
+const DIVISORS = [1, 2 ** 9, 2 ** 18, 2 ** 27];
 
 /** Whether a uid may have been added: where it was, always; where it was not, seldom. (A blocked Bloom filter.) */
 export class UidFilter {
@@ -16,8 +16,8 @@ export class UidFilter {
   add(key: DedupeKey): void {
     const words = this.#words;
     const block = blockOf(key);
-    for (let index = 0; index < BITS_EACH; index += 1) {
-      const bit = bitOf(key, index);
+    for (const divisor of DIVISORS) {
+      const bit = bitOf(key, divisor);
       const at = block + (bit >>> 5);
       words[at] = (words[at] as number) | (1 << (bit & 31));
     }
@@ -26,8 +26,8 @@ export class UidFilter {
   mayHave(key: DedupeKey): boolean {
     const words = this.#words;
     const block = blockOf(key);
-    for (let index = 0; index < BITS_EACH; index += 1) {
-      const bit = bitOf(key, index);
+    for (const divisor of DIVISORS) {
+      const bit = bitOf(key, divisor);
       if ((((words[block + (bit >>> 5)] as number) >>> (bit & 31)) & 1) === 0) return false;
     }
     return true;
@@ -39,7 +39,6 @@ function blockOf({ uidLow }: DedupeKey): number {
   return (uidLow % BLOCKS) * BLOCK_WORDS;
 }
 
-/** Nine bits of the hash's other half, others for each. */
-function bitOf({ uidHigh }: DedupeKey, index: number): number {
-  return index === 3 ? Math.floor(uidHigh / 2 ** 32) & 511 : ((uidHigh >>> 0) >>> (9 * index)) & 511;
+function bitOf({ uidHigh }: DedupeKey, divisor: number): number {
+  return Math.floor(uidHigh / divisor) & 511;
 }
