@@ -725,4 +725,12 @@ describe("backlog limits", () => {
     expect(await codeOf(world, webhook, 10)).toBe("accepted");
     expect(await codeOf(world, webhook)).toBe("503 queue_full");
   });
+
+  test("an event that is refused for the queue makes no lane for its webhook", async () => {
+    const world = await setup({ config: { "limits.queue_depth": 10 } });
+    const [known, unknown] = [await world.webhook({}, HANGS), await world.webhook({}, HANGS)];
+    expect(await codeOf(world, known, 10)).toBe("accepted");
+    expect(await codeOf(world, unknown)).toBe("503 queue_full");
+    expect(await world.gauge("hookd_lanes")).toBe(1);
+  });
 });
