@@ -26,13 +26,21 @@ export class Appending {
   append(event: NewEvent, now: number): void {
     const result = this.#append(event);
     this.appended.push(result);
-    if (result.kind === "accepted") this.ended.push(...endsOf(event, now));
+    if (result.kind === "accepted") this.#noteEnds(event, now);
   }
 
   /** The commit is durable: its uids are known from now on. */
   confirm(): void {
     for (const events of this.#remembered.values()) {
       for (const { dedupe, seq } of events) if (dedupe) this.#uids.remember(dedupe, seq);
+    }
+  }
+
+  /** Deliveries that are appended dead end by a settlement in the same commit. */
+  #noteEnds(event: NewEvent, settledAt: number): void {
+    for (const target of event.targets) {
+      if (target.reason === null) continue;
+      this.ended.push({ ...target, status: "dead", dueAt: null, attemptCount: 0, attempt: null, settledAt });
     }
   }
 
@@ -67,18 +75,4 @@ export class Appending {
     const { refs, count } = this.#journal.deliveriesOf(head, DELIVERY_REFS_MAX);
     return { kind: "duplicate", seq, deliveryCount: count, deliveries: refs };
   }
-}
-
-/** Deliveries that are appended dead end by a settlement in the same commit. */
-function endsOf(event: NewEvent, now: number): SettledRow[] {
-  return event.targets
-    .filter((target) => target.reason !== null)
-    .map((target) => ({
-      ...target,
-      status: "dead",
-      dueAt: null,
-      attemptCount: 0,
-      attempt: null,
-      settledAt: now,
-    }));
 }

@@ -7,6 +7,7 @@ export const IN_MEMORY = ":memory:";
 /** A statement. Whoever wrote its SQL knows what its rows look like. */
 export interface Statement {
   run(...values: readonly Value[]): { readonly changes: number };
+  /** Of a statement without rows: done, and undefined. It makes no object of what changed, a tenth of an insert's price. */
   get(...values: readonly Value[]): unknown;
   all(...values: readonly Value[]): unknown[];
   /** Row by row, as far as somebody asks. */

@@ -228,7 +228,7 @@ export class Fold {
 
   #writeAsFirstSuccess(row: HotRow): void {
     const { webhookId, id, queuedAt, completedAt, code, durationMs, excerpt } = row;
-    this.#writeFirstSuccess.run(webhookId, id, queuedAt, completedAt, code, durationMs, excerpt);
+    this.#writeFirstSuccess.get(webhookId, id, queuedAt, completedAt, code, durationMs, excerpt);
   }
 
   #writeAsItIs(row: HotRow): void {

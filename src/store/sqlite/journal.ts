@@ -62,7 +62,7 @@ export class Journal {
     if (only && event.targets.length === 1 && event.expansion === null) {
       const { seq, userId, eventId, uid, payload } = event;
       if (type === null && trace === null)
-        this.#insertUsual.run(seq, only.webhookId, userId, eventId, uid, payload);
+        this.#insertUsual.get(seq, only.webhookId, userId, eventId, uid, payload);
       else
         this.#insert.run(
           event.seq,

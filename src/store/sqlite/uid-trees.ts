@@ -104,7 +104,7 @@ export class UidTrees {
   add(key: DedupeKey, event: EventSeq): void {
     // Should this be rolled back, it is only asked for in vain.
     this.#young.add(key);
-    this.#add.run(key.uidHigh, key.uidLow, key.content, event, this.generations.at(-1));
+    this.#add.get(key.uidHigh, key.uidLow, key.content, event, this.generations.at(-1));
   }
 
   /** Carries on what is due, for so many uids added, inside the caller's transaction; the returned function confirms it. */
