@@ -21,6 +21,7 @@ import { createSealer } from "./domain/seal.ts";
 import type { Pause } from "./domain/setting.ts";
 import type { Span } from "./domain/span.ts";
 import type { Engine } from "./engine/port.ts";
+import { growHeapsWithRate } from "./heap-growth.ts";
 import { systemClock } from "./lib/clock.ts";
 import { startThread } from "./lib/thread.ts";
 import { systemTimers } from "./lib/timers.ts";
@@ -120,6 +121,11 @@ export async function startDaemon(started: Resolved, options: DaemonOptions): Pr
   });
   const adminKeyPath = join(config.dataDir, "admin.key");
   const adminKey = await ensureAdminKey(engine, adminKeyPath);
+  const endHeapGrowth = growHeapsWithRate({
+    accepted: () => counters.accepted,
+    clock: systemClock,
+    timers: systemTimers,
+  });
   log.info({ address, data_dir: config.dataDir }, "hookd is ready");
   return {
     address,
@@ -131,6 +137,7 @@ export async function startDaemon(started: Resolved, options: DaemonOptions): Pr
     reload: reload.reload,
     async stop() {
       log.info("hookd is stopping");
+      endHeapGrowth();
       threads.beginStop();
       const isClosed = api.close().then(() => true);
       await threads.stop();

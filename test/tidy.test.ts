@@ -67,6 +67,7 @@ const MAY_SEE: Readonly<Record<string, readonly string[]>> = {
   "version.ts": [],
   "master-key.ts": ["config"],
   "own-addresses.ts": ["config"],
+  "heap-growth.ts": ["lib"],
   doctor: [
     "lib",
     "domain",
@@ -88,6 +89,7 @@ const MAY_SEE: Readonly<Record<string, readonly string[]>> = {
     "threads",
     "master-key.ts",
     "own-addresses.ts",
+    "heap-growth.ts",
     "reload.ts",
     "version.ts",
   ],
