@@ -1,9 +1,11 @@
 /**
  * A commit has a price beside that of its events: pages written again, messages to every thread. While few publish, each
- * commit is made at once. When the last one was of so many events and outcomes...
+ * commit is made at once. Where so many events and outcomes a millisecond...
  */
-const BUSY_MIN = 24;
-/** ...the next one begins no sooner than so long after it... */
+const BUSY_PER_MS = 16;
+/** ...were committed over the last so many, however many commits that were... */
+const OVER_MS = 20;
+/** ...a commit begins no sooner than so long after the last one... */
 const PACE_MS = 3;
 /** ...unless so many wait for it: then a longer wait would make it no cheaper. */
 const FULL_MIN = 256;
@@ -24,13 +26,14 @@ const COMMITS_MAX = 2;
 /** When the next commit is worth its price. Measured in docs/decisions/0010-paced-commits.md. */
 export class CommitPace {
   #begunMono = Number.NEGATIVE_INFINITY;
-  #lastSize = 0;
+  /** Events and outcomes of the commits so far, each for as much as is left of it by now: all is gone after some `OVER_MS`. */
+  #recent = 0;
   #idleMs = 0;
 
   /** A commit of so many events and outcomes begins. */
   begin(size: number, nowMono: number): void {
+    this.#recent = this.#recent * Math.exp((this.#begunMono - nowMono) / OVER_MS) + size;
     this.#begunMono = nowMono;
-    this.#lastSize = size;
     this.#idleMs = 0;
   }
 
@@ -51,7 +54,7 @@ export class CommitPace {
    */
   waitMs(waiting: number, commits: number, nowMono: number): number {
     if (commits >= COMMITS_MAX || (commits > 0 && waiting < OVERLAP_MIN)) return Number.POSITIVE_INFINITY;
-    if (this.#lastSize < BUSY_MIN || waiting >= FULL_MIN) return 0;
+    if (this.#recent < BUSY_PER_MS * OVER_MS || waiting >= FULL_MIN) return 0;
     return this.#begunMono + PACE_MS - nowMono;
   }
 }

@@ -6,6 +6,7 @@ import type { Outcome } from "../sender/port.ts";
 import type { CarefulClock } from "./careful-clock.ts";
 import { addTo, type Counters } from "./counters.ts";
 import type { Flight } from "./flights.ts";
+import { HungTurns } from "./hung-turns.ts";
 import { isOn, type Lane, stateOf } from "./lane.ts";
 import type { Schedule } from "./schedule.ts";
 
@@ -25,10 +26,6 @@ export interface LearningDeps {
 
 /** The receiver's Retry-After holds its whole lane at most so long. */
 const HOLD_MAX_MS = 5 * 60_000;
-/** Between two receivers that hang, when they are tried again: each of them is to be connected to anew. */
-const HUNG_EVERY_MS = 2;
-/** And so long at most: the breaker opens meanwhile, and then it says when. */
-const HUNG_HOLD_MAX_MS = 30_000;
 /** Of the newest duration in the moving mean of a lane. */
 const USUAL_WEIGHT = 0.1;
 /** What a crash takes at most from the time that a receiver has been failing, while its breaker has never opened. */
@@ -37,8 +34,7 @@ const FAILING_STORED_MS = 60 * 60_000;
 /** What settled attempts tell about their lanes: breaker, concurrency, hold, statistics. */
 export class Learning {
   readonly #deps: LearningDeps;
-  /** The last turn that was given to a receiver that hung, wall clock. */
-  #hungTurnAt = 0;
+  readonly #turns = new HungTurns();
 
   constructor(deps: LearningDeps) {
     this.#deps = deps;
@@ -105,8 +101,7 @@ export class Learning {
     rampReset(lane.ramp);
     // Those that hung together with this one, or after its breaker opened, take no turn of their own.
     if (lane.breaker.isOpen || lane.turnAt > now) return;
-    this.#hungTurnAt = Math.min(Math.max(now, this.#hungTurnAt + HUNG_EVERY_MS), now + HUNG_HOLD_MAX_MS);
-    lane.turnAt = this.#hungTurnAt;
+    lane.turnAt = this.#turns.next(now);
   }
 
   /**

@@ -8,13 +8,33 @@ test("while few publish, every commit is made at once", () => {
   expect(pace.waitMs(1, 0, 100)).toBeLessThanOrEqual(0);
 });
 
-test("after a large commit the next one gathers for some milliseconds, and no longer", () => {
+/** A pace that has seen so many events and outcomes a millisecond for 200 ms, in commits so far apart. */
+function paceAfter(perMs: number, everyMs: number): CommitPace {
   const pace = new CommitPace();
-  pace.begin(100, 100);
-  const waitMs = pace.waitMs(30, 0, 100);
+  for (let at = everyMs; at <= 200; at += everyMs) pace.begin(perMs * everyMs, at);
+  pace.begin(perMs * everyMs, 200 + everyMs);
+  return pace;
+}
+
+test("under load a commit gathers for some milliseconds after the last one, and no longer", () => {
+  const pace = paceAfter(24, 1);
+  const waitMs = pace.waitMs(30, 0, 201);
   expect(waitMs).toBeGreaterThan(0);
   expect(waitMs).toBeLessThan(10);
-  expect(pace.waitMs(30, 0, 100 + waitMs)).toBeLessThanOrEqual(0);
+  expect(pace.waitMs(30, 0, 201 + waitMs)).toBeLessThanOrEqual(0);
+});
+
+test("whether there is load says the rate, and not how large the last commit came to be", () => {
+  for (const everyMs of [0.5, 1, 2, 3]) {
+    expect(paceAfter(12, everyMs).waitMs(30, 0, 200 + everyMs)).toBe(0);
+    expect(paceAfter(20, everyMs).waitMs(30, 0, 200 + everyMs)).toBeGreaterThan(0);
+  }
+});
+
+test("one large commit is no load", () => {
+  const pace = new CommitPace();
+  pace.begin(200, 100);
+  expect(pace.waitMs(30, 0, 100)).toBe(0);
 });
 
 test("what is already large waits for nothing but the disk", () => {

@@ -231,7 +231,7 @@ describe("silent lanes", () => {
     expect(new Set(again().map(({ order }) => order.webhookId)).size).toBe(100);
     const moments = again().map(({ atMono }) => atMono);
     const inTenMs = moments.map((from) => moments.filter((at) => at >= from && at < from + 10).length);
-    expect(Math.max(...inTenMs)).toBeLessThanOrEqual(10);
+    expect(Math.max(...inTenMs)).toBeLessThanOrEqual(4);
   });
 
   test("a receiver that hung takes one turn for all that timed out together", async () => {
@@ -244,7 +244,7 @@ describe("silent lanes", () => {
     await world.advance(10);
     await world.publish(late, 3);
     const before = world.receivers.of(late.id).length;
-    // Had each of 2,000 attempts taken a turn of 2 ms, this one's would be four seconds away.
+    // Had each of 2,000 attempts taken a turn, this one's would be twelve seconds away.
     await world.advance(15 * SECOND + 500);
     expect(world.receivers.of(late.id).length).toBeGreaterThan(before);
   });
@@ -262,7 +262,7 @@ describe("silent lanes", () => {
     await world.publish(webhook);
     await world.advance(1_100);
     await world.publish(webhook, 3);
-    // The first attempt times out behind a thousand others: its turn is two seconds away. The second one ends well before.
+    // The first attempt times out behind a thousand others: its turn is seven seconds away. The second one ends well before.
     await world.advance(15_200 - 1_110);
     expect(world.receivers.of(webhook.id).length).toBeGreaterThanOrEqual(3);
   });
