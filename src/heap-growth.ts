@@ -6,7 +6,7 @@ const LOOK_MS = 2_000;
 /** Events a second from which on heaps may grow further, and below which they may not. */
 const BUSY_RATE = 20_000;
 const CALM_RATE = 15_000;
-/** What is added to a heap before its old objects are collected again, in percent of what lives in it. */
+/** What is added to a heap before its old objects are collected again, in percent of what lives in it; bin/hookd begins so. */
 const USUAL_PERCENT = 50;
 const BUSY_PERCENT = 100;
 

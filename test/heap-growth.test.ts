@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { growHeapsWithRate } from "../src/heap-growth.ts";
@@ -33,6 +34,11 @@ test("heaps grow further from 20,000 events a second on, and no longer below 15,
     { rate: 12_000, seconds: 10 },
   ]);
   expect(told).toEqual([[], ["--heap-growing-percent=100"], [], ["--heap-growing-percent=50"]]);
+});
+
+test("below it is as bin/hookd starts", () => {
+  const started = readFileSync(new URL("../bin/hookd", import.meta.url), "utf8");
+  expect(started).toContain(" --heap-growing-percent=50 ");
 });
 
 test("V8 is told of a change only: one way and the other in turns", async () => {
