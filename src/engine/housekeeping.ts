@@ -152,7 +152,7 @@ export class Housekeeping {
     const { ageMaxMs } = this.#deps.config.delivery;
     if (lane.sweepAt > now) return false;
     if (lane.pending > 0 && lane.pendingDueAt < now - ageMaxMs) return true;
-    return lane.retrying > 0 && lane.retryingDueAt <= now;
+    return lane.retrying > 0 && lane.retryingDueAt <= now && lane.retryingQueuedAt < now - ageMaxMs;
   }
 
   async #expire(lane: Lane): Promise<void> {
@@ -179,6 +179,7 @@ export class Housekeeping {
     lane.sweepAt = now + config.delivery.ageMaxMs * SWEEP_AGE_SHARE;
     // What is left was queued later: the time at which the ended ones were due says nothing any more.
     if (lane.pending > 0) lane.pendingDueAt = Math.max(lane.pendingDueAt, queuedBefore);
+    if (lane.retrying > 0) lane.retryingQueuedAt = Math.max(lane.retryingQueuedAt, queuedBefore);
     return 0;
   }
 

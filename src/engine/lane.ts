@@ -34,6 +34,8 @@ export interface Lane {
   /** A time no later than the first of each is due; NEVER when there is none. */
   pendingDueAt: number;
   retryingDueAt: number;
+  /** A time no later than the first of those that retry was queued; NEVER when there is none. */
+  retryingQueuedAt: number;
   /** Deliveries of commits on their way that will wait: the next commit's must not overtake them in a fifo lane. */
   arriving: number;
   inFlight: number;
@@ -72,6 +74,7 @@ export function createLane(webhook: Webhook, nowMono: number): Lane {
     retrying: 0,
     pendingDueAt: NEVER,
     retryingDueAt: NEVER,
+    retryingQueuedAt: NEVER,
     arriving: 0,
     inFlight: 0,
     retriesInFlight: 0,

@@ -34,6 +34,9 @@ export interface Plan {
   readonly changesCounted: number;
 }
 
+/** What comes to wait in a lane, or waits there no more. `queuedAt`: of what comes to retry; without it that may be as old as can be. */
+type QueueChange = Omit<LaneChange, "webhookId" | "died"> & { readonly queuedAt?: number };
+
 /** Deliveries that a user may be given in one turn, at most: fewer while there are fewer free slots than that for each. */
 const QUANTUM_MAX = 16;
 /** Leases planned in one pass: some 3 ms of reading. */
@@ -156,6 +159,7 @@ export class Schedule {
     this.#count(lane, found.pending, found.retrying);
     lane.pendingDueAt = found.pendingDueAt ?? NEVER;
     lane.retryingDueAt = found.retryingDueAt ?? NEVER;
+    lane.retryingQueuedAt = found.retrying > 0 ? 0 : NEVER;
     this.touch(lane, now, nowMono);
   }
 
@@ -214,7 +218,7 @@ export class Schedule {
   }
 
   /** New deliveries wait in the lane. */
-  enqueue(lane: Lane, change: Omit<LaneChange, "webhookId" | "died">, now: number, nowMono: number): void {
+  enqueue(lane: Lane, change: QueueChange, now: number, nowMono: number): void {
     this.#count(lane, change.pending, change.retrying);
     if (change.dueAt !== null) {
       if (change.pending > 0) lane.pendingDueAt = Math.min(lane.pendingDueAt, change.dueAt);
@@ -225,7 +229,11 @@ export class Schedule {
       }
     }
     if (lane.pending <= 0) lane.pendingDueAt = NEVER;
-    if (lane.retrying <= 0) lane.retryingDueAt = NEVER;
+    if (change.retrying > 0) lane.retryingQueuedAt = Math.min(lane.retryingQueuedAt, change.queuedAt ?? 0);
+    if (lane.retrying <= 0) {
+      lane.retryingDueAt = NEVER;
+      lane.retryingQueuedAt = NEVER;
+    }
     this.touch(lane, now, nowMono);
   }
 
@@ -301,6 +309,7 @@ export class Schedule {
         this.countDrift += 1;
         const missing = (nextDueAt < NEVER ? 1 : 0) - left;
         this.#count(lane, isRetry ? 0 : missing, isRetry ? missing : 0);
+        if (isRetry) lane.retryingQueuedAt = 0;
       }
     }
     if (isRetry) lane.retryingDueAt = nextDueAt;

@@ -113,7 +113,9 @@ export class Settling {
           if (flight.trace !== null) tracing?.ended(flight.trace, lane.webhook.callbackUrl, attempt);
         }
         if (settlement.dueAt !== null) {
-          schedule.enqueue(lane, { pending: 0, retrying: 1, dueAt: settlement.dueAt }, now, nowMono);
+          const { dueAt } = settlement;
+          const retry = { pending: 0, retrying: 1, dueAt, queuedAt: flight.queuedAt };
+          schedule.enqueue(lane, retry, now, nowMono);
         }
       }
       if (flight.isSlotFree) {

@@ -60,6 +60,29 @@ test("a slice for cold storage has no more payloads in memory than some, of the 
   expect(slices.reduce((sum, bytes) => sum + bytes, 0)).toBe(40 * 1_048_576);
 });
 
+test("what is too old ends without the log being brought up to date for others, or for what is young", async () => {
+  const adapter = sqliteAdapter();
+  onTestFinished(() => adapter.cleanup());
+  const world = await World.open(adapter);
+  const lane = await world.webhook();
+  const other = await world.webhook({ userId: "other" });
+  const old = await world.delivery(lane, "pending");
+  await world.settleDown();
+  const expire = (limit: number) =>
+    world.store.expire(lane.id, world.clock.at - 5_000, limit, world.clock.at);
+  const oldOfOther = await world.delivery(other, "retrying");
+  world.clock.at += 10_000;
+  const young = await world.delivery(lane, "retrying");
+  expect(await expire(10)).toMatchObject({ died: 1, pending: -1 });
+  expect(await world.get(old)).toMatchObject({ status: "dead", reason: "expired" });
+  expect(world.store.stats().unfolded).toBe(2);
+  world.clock.at += 10_000;
+  expect(await expire(10)).toMatchObject({ died: 1, retrying: -1 });
+  expect(await world.get(young)).toMatchObject({ status: "dead", reason: "expired" });
+  expect(await world.get(oldOfOther)).toMatchObject({ status: "retrying" });
+  expect(world.store.stats().unfolded).toBe(0);
+});
+
 test("what deleting leaves in the file is told, by the store and to who reads its file", async () => {
   const adapter = sqliteAdapter();
   onTestFinished(() => adapter.cleanup());

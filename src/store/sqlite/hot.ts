@@ -89,6 +89,16 @@ class DueQueue {
     return this.#rows[this.#head];
   }
 
+  /** The first so many that are kept, in order. */
+  first(limit: number, isKept: (row: HotRow) => boolean): HotRow[] {
+    const first = new Set<HotRow>();
+    for (let at = this.#head; at < this.#rows.length && first.size < limit; at += 1) {
+      const row = this.#rows[at] as HotRow;
+      if (isKept(row)) first.add(row);
+    }
+    return [...first];
+  }
+
   shift(): void {
     this.#head += 1;
     if (this.#head > 64 && this.#head * 2 > this.#rows.length) {
@@ -236,7 +246,7 @@ export class Hot {
 
   /** The first row of the lane's queue that really waits in here, or undefined. */
   firstWaiting(webhookId: WebhookId, status: number): HotRow | undefined {
-    const queue = this.#waiting.get(webhookId)?.[status === RETRYING ? 1 : 0];
+    const queue = this.#queueOf(webhookId, status);
     if (!queue) return undefined;
     for (let row = queue.peek(); row; row = queue.peek()) {
       if (row.status === status && this.#isWaiting(row)) return row;
@@ -244,6 +254,16 @@ export class Hot {
     }
     this.#dropEmpty(webhookId);
     return undefined;
+  }
+
+  /** The first so many. */
+  waitingOf(webhookId: WebhookId, status: number, limit: number): HotRow[] {
+    const isOne = (row: HotRow) => row.status === status && this.#isWaiting(row);
+    return this.#queueOf(webhookId, status)?.first(limit, isOne) ?? [];
+  }
+
+  #queueOf(webhookId: WebhookId, status: number): DueQueue | undefined {
+    return this.#waiting.get(webhookId)?.[status === RETRYING ? 1 : 0];
   }
 
   #isWaiting(row: HotRow): boolean {

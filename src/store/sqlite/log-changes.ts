@@ -2,7 +2,7 @@ import { DEAD_REASONS, type DeadReason } from "../../domain/delivery.ts";
 import type { DeliveryId, WebhookId } from "../../domain/ids.ts";
 import type { LaneChange } from "../port.ts";
 import type { Db, Statement } from "./connection.ts";
-import { DEAD, type Hot, NO_SLOT, PENDING, RETRYING, SUCCESS, slotOf } from "./hot.ts";
+import { DEAD, type Hot, type HotRow, NO_SLOT, PENDING, RETRYING, SUCCESS, slotOf } from "./hot.ts";
 import type { Journal } from "./journal.ts";
 import type { Lanes } from "./lanes.ts";
 import type { Remover } from "./remover.ts";
@@ -88,9 +88,16 @@ export class LogChanges {
     return candidate && isOpen(candidate) ? (this.endAll([candidate], reason, now)[0] ?? null) : null;
   }
 
+  /** Whether `expire` would find some that are hot, and so must be folded first. */
+  holdsOldHot(webhookId: WebhookId, queuedBefore: number, limit: number): boolean {
+    return [PENDING, RETRYING].some((status) =>
+      this.#hot.waitingOf(webhookId, status, limit).some((row) => row.queuedAt < queuedBefore),
+    );
+  }
+
   expire(webhookId: WebhookId, queuedBefore: number, limit: number, now: number): LaneChange {
     const old = [PENDING, RETRYING].flatMap((status) =>
-      this.#freeOf(webhookId, status, limit).filter((row) => row.queued_at < queuedBefore),
+      this.#freeAmongFirst(webhookId, status, limit).filter((row) => row.queued_at < queuedBefore),
     );
     return (
       this.endAll(old, "expired", now)[0] ?? { webhookId, pending: 0, retrying: 0, dueAt: null, died: 0 }
@@ -150,6 +157,16 @@ export class LogChanges {
     return [];
   }
 
+  /** Of the lane's first `limit` deliveries of a status, those that are not hot. */
+  #freeAmongFirst(webhookId: WebhookId, status: number, limit: number): OpenCandidate[] {
+    const hot = this.#hot.waitingOf(webhookId, status, limit);
+    let before = 0;
+    return this.#freeOf(webhookId, status, limit).filter((row, index) => {
+      while (before < hot.length && isDueBefore(hot[before] as HotRow, row)) before += 1;
+      return index + before < limit;
+    });
+  }
+
   #freeOf(webhookId: WebhookId, status: number, limit: number): OpenCandidate[] {
     const free: OpenCandidate[] = [];
     let dueAt = -1;
@@ -164,6 +181,11 @@ export class LogChanges {
     }
     return free.slice(0, limit);
   }
+}
+
+function isDueBefore(hot: HotRow, row: OpenCandidate): boolean {
+  const dueAt = hot.dueAt ?? 0;
+  return dueAt < row.due_at || (dueAt === row.due_at && hot.id < row.id);
 }
 
 function isOpen(row: Candidate): boolean {

@@ -262,7 +262,7 @@ class SqliteStore implements Store {
   }
 
   async expire(webhookId: WebhookId, queuedBefore: number, limit: number, now: number): Promise<LaneChange> {
-    await this.#foldTurns.all();
+    if (this.#changes.holdsOldHot(webhookId, queuedBefore, limit)) await this.#foldTurns.all();
     return this.#durably(() => this.#changes.expire(webhookId, queuedBefore, limit, now));
   }
 
