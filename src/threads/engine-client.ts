@@ -53,7 +53,7 @@ class EngineClient {
   #gathered: Waiting[] = [];
   #outstandingEvents = 0;
   #outstandingBytes = 0;
-  readonly #groups = new Map<number, readonly Waiting[]>();
+  readonly #groups = new Map<number, Waiting[]>();
   #lastGroup = 0;
   readonly #calls = new Map<
     number,
@@ -249,6 +249,9 @@ class EngineClient {
         this.#outstandingBytes -= payloadBytes;
         tell(readOutcome(reader), place);
       }
+      // A Map leaves a table behind now and then, old and dead, and with it the groups of that moment: were they not empty,
+      // the collector would keep all that was asked and answered in them.
+      waiting.length = 0;
     }
   }
 
