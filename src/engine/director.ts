@@ -142,7 +142,7 @@ export class Director implements Engine {
     const { clock, onFatal, onSpan, random } = this.#deps;
     this.#salt = recovery.salt;
     this.#sequence = sequence(recovery.lastSeq);
-    const nextSeq = () => this.#sequence.next(clock.now());
+    const nextSeq = (now = clock.now()) => this.#sequence.next(now);
     const parts = {
       ...this.#deps,
       schedule: this.#schedule,

@@ -23,7 +23,7 @@ export interface IntakeDeps {
   readonly schedule: Schedule;
   readonly flights: Flights;
   readonly counters: Counters;
-  readonly nextSeq: () => number;
+  readonly nextSeq: (now: number) => number;
 }
 
 const RETRY_AFTER_FULL_SECONDS = 5;
@@ -62,10 +62,10 @@ export class Intake {
       this.#deps.counters.refuse(refusal.code);
       return refusal;
     }
-    const seq = this.#deps.nextSeq() as EventSeq;
+    const seq = this.#deps.nextSeq(now) as EventSeq;
     const isAlone = request.targets.length === 1 && expansion === null;
     const targets = lanes.map((lane) =>
-      this.#deliveryTo(lane, (isAlone ? seq : this.#deps.nextSeq()) as DeliveryId, now, nowMono),
+      this.#deliveryTo(lane, (isAlone ? seq : this.#deps.nextSeq(now)) as DeliveryId, now, nowMono),
     );
     const { userId, eventId, uid, contentType, payload, trace } = request;
     const dedupe =
@@ -92,18 +92,21 @@ export class Intake {
   }
 
   #deliveryTo(lane: Lane, id: DeliveryId, now: number, nowMono: number): NewDelivery {
-    const base = { id, webhookId: lane.webhookId, userId: lane.webhook.userId, token: 0, reason: null };
-    if (!isOn(lane.webhook)) return { ...base, reason: "disabled" };
+    const { webhookId, webhook } = lane;
+    const { userId } = webhook;
+    const base = { id, webhookId, userId, token: 0, reason: null };
+    if (!isOn(webhook)) return { ...base, reason: "disabled" };
     const waiting = this.#waiting.get(lane) ?? 0;
     if (waiting === 0 && this.#deps.schedule.tryHandOff(lane, now, nowMono)) {
-      return { ...base, token: this.#deps.flights.takeTokens(1) };
+      base.token = this.#deps.flights.takeTokens(1);
+      return base;
     }
     // Only a broadcast comes here with its lane full: the others were refused as a whole.
     if (lane.pending + lane.retrying + waiting >= this.#deps.config.limits.laneBacklog) {
       return { ...base, reason: "overflow" };
     }
     this.#waiting.set(lane, waiting + 1);
-    this.#waitingOfUser.set(base.userId, (this.#waitingOfUser.get(base.userId) ?? 0) + 1);
+    this.#waitingOfUser.set(userId, (this.#waitingOfUser.get(userId) ?? 0) + 1);
     this.#waitingInAll += 1;
     lane.arriving += 1;
     return base;

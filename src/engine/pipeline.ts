@@ -40,7 +40,7 @@ export interface PipelineDeps {
   readonly timers: Timers;
   readonly random: () => number;
   readonly salt: IdSalt;
-  readonly nextSeq: () => number;
+  readonly nextSeq: (now: number) => number;
   /** Null: nothing is traced. */
   readonly tracing: AttemptTracing | null;
   readonly hooks: PipelineHooks;
@@ -407,7 +407,7 @@ export class Pipeline {
       const result = resultOf(entry, given);
       if (given.kind === "duplicate") counters.duplicates += 1;
       else if (given.kind === "conflict") counters.conflicts += 1;
-      else this.#accepted(entry);
+      else this.#accepted(entry, now);
       return result;
     });
     let answered = 0;
@@ -427,7 +427,7 @@ export class Pipeline {
     return this.#settling.unclaim(prepared.settled);
   }
 
-  #accepted(entry: Entry): void {
+  #accepted(entry: Entry, now: number): void {
     const { counters } = this.#deps;
     counters.accepted += 1;
     counters.acceptedDeliveries += entry.event.targets.length;
@@ -436,12 +436,12 @@ export class Pipeline {
       if (target.reason !== null) counters.died(deathAtArrival(entry.event, target, target.reason));
       if (!lane || target.token === 0) return;
       counters.handedOff += 1;
-      this.#handOff(entry, target, lane);
+      this.#handOff(entry, target, lane, now);
     });
   }
 
   /** Direct handoff: from the commit to a sender, without a read. */
-  #handOff({ event }: Entry, target: NewDelivery, lane: Lane): void {
+  #handOff({ event }: Entry, target: NewDelivery, lane: Lane, now: number): void {
     const delivery = {
       id: target.id,
       token: target.token,
@@ -451,7 +451,7 @@ export class Pipeline {
       userId: target.userId,
       attemptCount: 0,
       roundStart: 0,
-      queuedAt: this.#deps.clock.now(),
+      queuedAt: now,
     };
     const flight = createFlight(delivery, {
       lane,

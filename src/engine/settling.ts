@@ -52,6 +52,8 @@ export class Settling {
 
   hear(outcomes: readonly Outcome[]): void {
     const { flights, schedule, clock, config } = this.#deps;
+    const now = clock.now();
+    const nowMono = clock.mono();
     for (const { deliveryId, token, attempt } of outcomes) {
       if (attempt.verdict !== "success" || this.#freed >= config.delivery.inFlightMax) continue;
       const flight = flights.get(deliveryId);
@@ -60,7 +62,7 @@ export class Settling {
       if (lane.webhook.ordering === "fifo" || lane.breaker.isOpen) continue;
       flight.isSlotFree = true;
       this.#freed += 1;
-      schedule.end(lane, flight.isRetry, clock.now(), clock.mono());
+      schedule.end(lane, flight.isRetry, now, nowMono);
     }
   }
 

@@ -383,14 +383,14 @@ test("a crash between that job and the change leaves the webhook on, with all th
 });
 
 test("a lane that is made while the one before is forgotten keeps its target", async () => {
-  const world = await setup({ config: { ...NO_JITTER, "delivery.age_max": "15m" } });
+  const world = await setup({ config: { ...NO_JITTER, "delivery.age_max": "305s" } });
   const quiet = await world.webhook();
   const paused = await world.webhook({}, { status: 500 });
   await world.publish(quiet, 1);
   await world.publish(paused, 1);
   await world.advance(SECOND);
   await world.call(world.director.updateWebhook(paused.id, { isPaused: true }));
-  // Its retry is due and old lanes are looked through: the sweep that forgets the quiet one waits for the store.
+  // Its retry is too old when the quiet lane has been idle for long: the sweep that forgets that one waits for the store.
   let held: PromiseWithResolvers<void> | null = null;
   world.tap.delay = (method) => {
     if (method !== "expire") return null;

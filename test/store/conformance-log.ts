@@ -238,6 +238,19 @@ export function logTests(setup: Setup): void {
     ]);
   });
 
+  test("of the first that are due only the old ones expire, wherever the others are", async () => {
+    const world = await setup();
+    const hook = await world.webhook();
+    const old = await world.delivery(hook, "retrying", { dueAt: START + 9_000 });
+    await world.settleDown();
+    world.clock.at += 2_000;
+    await world.delivery(hook, "retrying", { dueAt: START + 8_000 });
+    const expire = (limit: number) => world.store.expire(hook.id, START + 1_000, limit, world.clock.at);
+    expect(await expire(1)).toMatchObject({ died: 0 });
+    expect(await expire(2)).toMatchObject({ retrying: -1, died: 1 });
+    expect(await world.get(old)).toMatchObject({ status: "dead", reason: "expired" });
+  });
+
   test("the dead are counted by webhook, reason, event and user, and the filter holds", async () => {
     const world = await setup();
     const a = await world.webhook();

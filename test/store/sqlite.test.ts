@@ -70,8 +70,8 @@ test("what is too old ends without the log being brought up to date for others, 
   await world.settleDown();
   const expire = (limit: number) =>
     world.store.expire(lane.id, world.clock.at - 5_000, limit, world.clock.at);
-  const oldOfOther = await world.delivery(other, "retrying");
   world.clock.at += 10_000;
+  const ofOther = await world.delivery(other, "retrying");
   const young = await world.delivery(lane, "retrying");
   expect(await expire(10)).toMatchObject({ died: 1, pending: -1 });
   expect(await world.get(old)).toMatchObject({ status: "dead", reason: "expired" });
@@ -79,7 +79,7 @@ test("what is too old ends without the log being brought up to date for others, 
   world.clock.at += 10_000;
   expect(await expire(10)).toMatchObject({ died: 1, retrying: -1 });
   expect(await world.get(young)).toMatchObject({ status: "dead", reason: "expired" });
-  expect(await world.get(oldOfOther)).toMatchObject({ status: "retrying" });
+  expect(await world.get(ofOther)).toMatchObject({ status: "retrying" });
   expect(world.store.stats().unfolded).toBe(0);
 });
 
