@@ -92,6 +92,43 @@ export class ByteWriter {
   }
 }
 
+/** What is longer is hardly ever the same twice. */
+const REPEATED_BYTES_MAX = 64;
+
+/**
+ * What mostly is the same as the time before (a content type, a receiver's `ok`): that is given again, and nothing is made of
+ * the bytes that say so.
+ */
+export class Repeated<V> {
+  readonly #make: (bytes: Buffer) => V;
+  #bytes: Uint8Array | null = null;
+  #value: V | undefined;
+
+  /** `make`: from a view of the message, which it must not keep. */
+  constructor(make: (bytes: Buffer) => V) {
+    this.#make = make;
+  }
+
+  /** Of what lies between the two places. */
+  of(buffer: Buffer, start: number, end: number): V {
+    if (this.#bytes !== null && isEqual(this.#bytes, buffer, start, end)) return this.#value as V;
+    const bytes = buffer.subarray(start, end);
+    const value = this.#make(bytes);
+    if (bytes.length <= REPEATED_BYTES_MAX) {
+      this.#bytes = Uint8Array.from(bytes);
+      this.#value = value;
+    }
+    return value;
+  }
+}
+
+/** By hand: for the few bytes that these are, a call costs more. */
+function isEqual(bytes: Uint8Array, buffer: Buffer, start: number, end: number): boolean {
+  if (bytes.length !== end - start) return false;
+  for (let at = 0; at < bytes.length; at += 1) if (bytes[at] !== buffer[start + at]) return false;
+  return true;
+}
+
 /** Reads what a ByteWriter wrote, in the same order. Byte values are views, not copies. */
 export class ByteReader {
   readonly #buffer: Buffer;
@@ -134,6 +171,21 @@ export class ByteReader {
   text(): string {
     const length = this.u16();
     const value = this.#buffer.toString("utf8", this.#at, this.#at + length);
+    this.#at += length;
+    return value;
+  }
+
+  /** A text of which the last one is known. */
+  repeatedText<V>(last: Repeated<V>): V {
+    return this.#repeated(last, this.u16());
+  }
+
+  repeatedBytes<V>(last: Repeated<V>): V {
+    return this.#repeated(last, this.u32());
+  }
+
+  #repeated<V>(last: Repeated<V>, length: number): V {
+    const value = last.of(this.#buffer, this.#at, this.#at + length);
     this.#at += length;
     return value;
   }

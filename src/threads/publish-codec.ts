@@ -3,7 +3,7 @@ import type { DeliveryId, EventSeq, JobId, WebhookId } from "../domain/ids.ts";
 import { PROBLEMS, Problem, type ProblemCode } from "../domain/problem.ts";
 import { decodeTraceContext, encodeTraceContext } from "../domain/trace-context.ts";
 import type { PublishOutcome, PublishRequest } from "../engine/port.ts";
-import { type ByteReader, ByteWriter } from "../lib/bytes.ts";
+import { type ByteReader, ByteWriter, Repeated } from "../lib/bytes.ts";
 import { Interned } from "../lib/interned.ts";
 
 /** Which of the parts that may be missing are there: bits of one byte. */
@@ -12,6 +12,7 @@ const HAS_TRACE = 2;
 
 /** What is the same in many events lives on in the director's rows. */
 const common = new Interned();
+const lastType = new Repeated((bytes) => common.of(bytes.toString()));
 
 /**
  * Events from the intake to the director, and the answers back: messages of plain bytes, each of what came within a moment
@@ -42,7 +43,7 @@ export function readRequest(reader: ByteReader): PublishRequest {
   const uid = hasUid ? reader.text() : null;
   const dedupe = hasUid ? readDedupe(reader) : null;
   const trace = (parts & HAS_TRACE) === 0 ? null : decodeTraceContext(reader.bytes());
-  const contentType = common.of(reader.text());
+  const contentType = reader.repeatedText(lastType);
   const targets: WebhookId[] = [];
   for (let count = reader.u16(); count > 0; count -= 1) targets.push(reader.f64() as WebhookId);
   return { userId, eventId, uid, contentType, targets, payload: reader.bytes(), trace, dedupe };

@@ -1,6 +1,6 @@
 import { ATTEMPT_ERRORS, VERDICTS } from "../domain/delivery.ts";
 import type { DeliveryId, WebhookId } from "../domain/ids.ts";
-import { ByteReader, type ByteWriter } from "../lib/bytes.ts";
+import { ByteReader, type ByteWriter, Repeated } from "../lib/bytes.ts";
 import { InternedBytes } from "../lib/interned.ts";
 import type { Outcome, SendOrder } from "../sender/port.ts";
 import { MESSAGE_BYTES_MAX, MESSAGE_ENTRIES_MAX } from "./messages.ts";
@@ -38,6 +38,8 @@ export function encodeOrders(writer: ByteWriter, orders: readonly SendOrder[]): 
   return writer.take();
 }
 
+const lastType = new Repeated((bytes) => bytes.toString());
+
 /** Payloads are views of the message. */
 export function decodeOrders(bytes: Uint8Array): SendOrder[] {
   const reader = new ByteReader(bytes);
@@ -50,7 +52,7 @@ export function decodeOrders(bytes: Uint8Array): SendOrder[] {
       attemptNumber: reader.u32(),
       eventUid: reader.text(),
       eventId: reader.text(),
-      contentType: reader.text(),
+      contentType: reader.repeatedText(lastType),
       payload: reader.bytes(),
       traceparent: reader.u8() === 0 ? null : reader.text(),
     });
@@ -61,6 +63,7 @@ export function decodeOrders(bytes: Uint8Array): SendOrder[] {
 const NONE = 255;
 /** Most receivers say the same few bytes each time, and the row of each delivery holds them until the fold has written it. */
 const excerpts = new InternedBytes();
+const lastExcerpt = new Repeated((bytes) => (bytes.length === 0 ? null : excerpts.of(bytes)));
 
 export function writeAttemptOutcome(writer: ByteWriter, outcome: Outcome): void {
   const { attempt } = outcome;
@@ -91,7 +94,8 @@ export function decodeOutcomes(bytes: Uint8Array): Outcome[] {
     const verdict = VERDICTS[reader.u8()] ?? "lost";
     const statusCode = reader.u16();
     const error = ATTEMPT_ERRORS[reader.u8()] ?? null;
-    const excerpt = reader.bytes();
+    // No view: it would keep the whole message alive until the fold has written the row.
+    const excerpt = reader.repeatedBytes(lastExcerpt);
     outcomes.push({
       deliveryId,
       token,
@@ -104,8 +108,7 @@ export function decodeOutcomes(bytes: Uint8Array): Outcome[] {
         verdict,
         statusCode: statusCode === 0 ? null : statusCode,
         error,
-        // No view: it would keep the whole message alive until the fold has written the row.
-        excerpt: excerpt.length === 0 ? null : excerpts.of(excerpt),
+        excerpt,
       },
     });
   }

@@ -65,7 +65,9 @@ test("a backup that is being made is given up as soon as the disk is nearly full
 });
 
 test("the disk is looked at while a sweep takes long", async () => {
-  const world = await setup({ config: { "retry.jitter": 0, "retry.schedule": ["5s"], "delivery.age_max": "1m" } });
+  const world = await setup({
+    config: { "retry.jitter": 0, "retry.schedule": ["5s"], "delivery.age_max": "1m" },
+  });
   const webhook = await world.webhook({}, { status: 500 });
   await world.publish(webhook, 1);
   await world.advance(1_000);

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { ByteReader, ByteWriter } from "../../src/lib/bytes.ts";
+import { ByteReader, ByteWriter, Repeated } from "../../src/lib/bytes.ts";
 
 const field = fc.oneof(
   fc.record({ kind: fc.constant("u8" as const), value: fc.integer({ min: 0, max: 0xff }) }),
@@ -40,6 +40,34 @@ test("taken bytes are nobody else's: the writer begins anew", () => {
   expect(first.buffer).not.toBe(other.buffer);
   expect(new ByteReader(first).text()).toBe("first");
   expect(new ByteReader(other).text()).toBe("other");
+});
+
+test("what is mostly the same is read as it was written, and made of its bytes only where it differs", () => {
+  const few = fc.constantFrom("", "ok", "on", "okay", "x".repeat(64), "y".repeat(65), "y".repeat(64));
+  fc.assert(
+    fc.property(fc.array(few, { maxLength: 40 }), (texts) => {
+      const writer = new ByteWriter();
+      for (const text of texts) {
+        writer.text(text);
+        writer.bytes(Buffer.from(text));
+      }
+      const made: string[] = [];
+      const last = new Repeated((bytes) => {
+        made.push(bytes.toString());
+        return bytes.toString();
+      });
+      const reader = new ByteReader(writer.take());
+      for (const text of texts) {
+        expect(reader.repeatedText(last)).toBe(text);
+        expect(reader.repeatedBytes(last)).toBe(text);
+      }
+      expect(reader.hasMore).toBe(false);
+      const short = made.filter((text) => text.length <= 64);
+      short.forEach((text, index) => {
+        expect(text).not.toBe(short[index - 1]);
+      });
+    }),
+  );
 });
 
 test("bytes that start anywhere in their buffer are read from there", () => {
