@@ -179,7 +179,6 @@ export class Housekeeping {
     lane.sweepAt = now + config.delivery.ageMaxMs * SWEEP_AGE_SHARE;
     // What is left was queued later: the time at which the ended ones were due says nothing any more.
     if (lane.pending > 0) lane.pendingDueAt = Math.max(lane.pendingDueAt, queuedBefore);
-    if (lane.retrying > 0) lane.retryingQueuedAt = Math.max(lane.retryingQueuedAt, queuedBefore);
     return 0;
   }
 

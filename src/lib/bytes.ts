@@ -1,3 +1,5 @@
+import type { Repeated } from "./interned.ts";
+
 const TEXT_BYTES_MAX = 65_535;
 /** A writer keeps no more than this between messages. */
 const KEPT_BYTES_MAX = 1024 * 1024;
@@ -90,43 +92,6 @@ export class ByteWriter {
     this.#buffer = buffer;
     this.#view = viewOf(buffer);
   }
-}
-
-/** What is longer is hardly ever the same twice. */
-const REPEATED_BYTES_MAX = 64;
-
-/**
- * What mostly is the same as the time before (a content type, a receiver's `ok`): that is given again, and nothing is made of
- * the bytes that say so.
- */
-export class Repeated<V> {
-  readonly #make: (bytes: Buffer) => V;
-  #bytes: Uint8Array | null = null;
-  #value: V | undefined;
-
-  /** `make`: from a view of the message, which it must not keep. */
-  constructor(make: (bytes: Buffer) => V) {
-    this.#make = make;
-  }
-
-  /** Of what lies between the two places. */
-  of(buffer: Buffer, start: number, end: number): V {
-    if (this.#bytes !== null && isEqual(this.#bytes, buffer, start, end)) return this.#value as V;
-    const bytes = buffer.subarray(start, end);
-    const value = this.#make(bytes);
-    if (bytes.length <= REPEATED_BYTES_MAX) {
-      this.#bytes = Uint8Array.from(bytes);
-      this.#value = value;
-    }
-    return value;
-  }
-}
-
-/** By hand: for the few bytes that these are, a call costs more. */
-function isEqual(bytes: Uint8Array, buffer: Buffer, start: number, end: number): boolean {
-  if (bytes.length !== end - start) return false;
-  for (let at = 0; at < bytes.length; at += 1) if (bytes[at] !== buffer[start + at]) return false;
-  return true;
 }
 
 /** Reads what a ByteWriter wrote, in the same order. Byte values are views, not copies. */

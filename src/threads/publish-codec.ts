@@ -3,8 +3,8 @@ import type { DeliveryId, EventSeq, JobId, WebhookId } from "../domain/ids.ts";
 import { PROBLEMS, Problem, type ProblemCode } from "../domain/problem.ts";
 import { decodeTraceContext, encodeTraceContext } from "../domain/trace-context.ts";
 import type { PublishOutcome, PublishRequest } from "../engine/port.ts";
-import { type ByteReader, ByteWriter, Repeated } from "../lib/bytes.ts";
-import { Interned } from "../lib/interned.ts";
+import { type ByteReader, ByteWriter } from "../lib/bytes.ts";
+import { Interned, Repeated } from "../lib/interned.ts";
 
 /** Which of the parts that may be missing are there: bits of one byte. */
 const HAS_UID = 1;

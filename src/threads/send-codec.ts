@@ -1,7 +1,7 @@
 import { ATTEMPT_ERRORS, VERDICTS } from "../domain/delivery.ts";
 import type { DeliveryId, WebhookId } from "../domain/ids.ts";
-import { ByteReader, type ByteWriter, Repeated } from "../lib/bytes.ts";
-import { InternedBytes } from "../lib/interned.ts";
+import { ByteReader, type ByteWriter } from "../lib/bytes.ts";
+import { InternedBytes, Repeated } from "../lib/interned.ts";
 import type { Outcome, SendOrder } from "../sender/port.ts";
 import { MESSAGE_BYTES_MAX, MESSAGE_ENTRIES_MAX } from "./messages.ts";
 

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { ByteReader, ByteWriter, Repeated } from "../../src/lib/bytes.ts";
+import { ByteReader, ByteWriter } from "../../src/lib/bytes.ts";
+import { Repeated } from "../../src/lib/interned.ts";
 
 const field = fc.oneof(
   fc.record({ kind: fc.constant("u8" as const), value: fc.integer({ min: 0, max: 0xff }) }),
