@@ -216,6 +216,23 @@ test("a parked lane is asked for old retries where it may hold one, and not at e
   expect(asked() - before).toBe(1);
 });
 
+test("a retry of a parked lane is as old as its event, however late that was tried", async () => {
+  const world = await setup({
+    config: { ...NO_JITTER, "delivery.age_max": "10m", "retry.schedule": ["30s"] },
+  });
+  const webhook = await world.webhook({}, { status: 500 });
+  const pause = (isPaused: boolean) => world.call(world.director.updateWebhook(webhook.id, { isPaused }));
+  await pause(true);
+  const id = await world.publishOne(webhook);
+  await world.advance(9 * MINUTE);
+  await pause(false);
+  await world.advance(SECOND);
+  expect(await world.fate(id)).toBe("retrying");
+  await pause(true);
+  await world.advance(90 * SECOND);
+  expect(await world.fate(id)).toBe("dead/expired");
+});
+
 test("a test sample is answered with its attempt, outside of lane, log and counts", async () => {
   const world = await setup();
   const webhook = await world.webhook({ eventId: "order.*" });
