@@ -26,7 +26,7 @@ const COMMITS_MAX = 2;
 /** When the next commit is worth its price. Measured in docs/decisions/0010-paced-commits.md. */
 export class CommitPace {
   #begunMono = Number.NEGATIVE_INFINITY;
-  /** Events and outcomes of the commits so far, each for as much as is left of it by now: all is gone after some `OVER_MS`. */
+  /** Events and outcomes of the commits so far, each for as much as was left of it at the last one: all is gone after some `OVER_MS`. */
   #recent = 0;
   #idleMs = 0;
 

@@ -41,7 +41,7 @@ const EXPIRE_SLICES_MAX = 20;
 /** In times of what a slice took. */
 const EXPIRE_REST = 3;
 const WATERMARK_EVERY_MS = 30_000;
-/** A lane that looks young is asked again for retries that are too old after this share of the age. */
+/** A lane that had no delivery that is too old is asked again after this share of the age. */
 const SWEEP_AGE_SHARE = 0.01;
 /** As long as what a lane knows of its recent attempts is shown. */
 const LANE_IDLE_MS = 5 * 60_000;

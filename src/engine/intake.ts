@@ -86,7 +86,7 @@ export class Intake {
       if (target.token === 0) lane.arriving -= 1;
       if (!isAccepted && target.token !== 0) this.#deps.schedule.giveBack(lane, false, now, nowMono);
       if (isAccepted && target.token === 0) {
-        this.#deps.schedule.enqueue(lane, { pending: 1, retrying: 0, dueAt: now }, now, nowMono);
+        this.#deps.schedule.wait(lane, now, now, nowMono);
       }
     });
   }

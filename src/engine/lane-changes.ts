@@ -124,7 +124,7 @@ export class LaneChanges {
       const webhook = webhooks.get(change.webhookId);
       if (!webhook) continue;
       const lane = schedule.laneOf(webhook, clock.mono());
-      schedule.enqueue(lane, change, clock.now(), clock.mono());
+      schedule.changed(lane, change, clock.now(), clock.mono());
     }
     onChanged();
   }

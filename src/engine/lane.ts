@@ -62,7 +62,7 @@ export interface Lane {
   lastUsedMono: number;
   /** The breaker's state as it is stored: written again when it differs. */
   storedState: string | null;
-  /** Careful time from which retries that have grown too old are looked for again. */
+  /** Careful time from which deliveries that have grown too old are looked for again. */
   sweepAt: number;
 }
 
@@ -98,6 +98,14 @@ export function createLane(webhook: Webhook, nowMono: number): Lane {
 
 export function isOn(webhook: Webhook): boolean {
   return webhook.isActive && webhook.deletedAt === null;
+}
+
+/** Of a queue in which nothing waits, nothing is due. */
+export function forgetEmptyQueues(lane: Lane): void {
+  if (lane.pending <= 0) lane.pendingDueAt = NEVER;
+  if (lane.retrying > 0) return;
+  lane.retryingDueAt = NEVER;
+  lane.retryingQueuedAt = NEVER;
 }
 
 /** The first time at which anything of the lane is due; NEVER when nothing waits. */

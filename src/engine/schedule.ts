@@ -5,11 +5,13 @@ import { rampReset } from "../domain/ramp.ts";
 import { createBucket, takeTokens } from "../domain/rate-limit.ts";
 import type { Webhook } from "../domain/webhook.ts";
 import { KeyedHeap } from "../lib/keyed-heap.ts";
+import { Sums } from "../lib/sums.ts";
 import type { LaneChange, LeaseGrant, RecoveredLane } from "../store/port.ts";
 import {
   concurrencyOf,
   createLane,
   firstDueAt,
+  forgetEmptyQueues,
   isForgettable,
   isOn,
   type Lane,
@@ -33,9 +35,6 @@ export interface Plan {
   /** Changes that were counted when it was made. */
   readonly changesCounted: number;
 }
-
-/** What comes to wait in a lane, or waits there no more. `queuedAt`: of what comes to retry; without it that may be as old as can be. */
-type QueueChange = Omit<LaneChange, "webhookId" | "died"> & { readonly queuedAt?: number };
 
 /** Deliveries that a user may be given in one turn, at most: fewer while there are fewer free slots than that for each. */
 const QUANTUM_MAX = 16;
@@ -80,13 +79,13 @@ export class Schedule {
   readonly #ready = new FairQueue<Lane>(QUANTUM_MAX);
   /** Each lane once: one that is woken again and again before a far retry must not leave an entry for it each time. */
   readonly #wakes = new KeyedHeap<Lane>();
-  readonly #userBacklog = new Map<string, number>();
+  readonly #userBacklog = new Sums<string>();
   /** Lanes that could send, but for the share of the slots that retries, unproven lanes, or users with many, may have. */
   readonly #heldRetries = new Set<Lane>();
   readonly #heldUnproven = new Set<Lane>();
   readonly #heldCrowding = new Set<Lane>();
   /** Users with something in flight. */
-  readonly #userInFlight = new Map<string, number>();
+  readonly #userInFlight = new Sums<string>();
   #crowdMax = 0;
   #handOffMax = 0;
   #retryMax = 0;
@@ -141,7 +140,7 @@ export class Schedule {
   }
 
   backlogOfUser(userId: string): number {
-    return this.#userBacklog.get(userId) ?? 0;
+    return this.#userBacklog.of(userId);
   }
 
   laneOf(webhook: Webhook, nowMono: number): Lane {
@@ -211,30 +210,35 @@ export class Schedule {
     this.#changesUnderWay += 1;
   }
 
-  /** Call when its changes have been given to `enqueue`, or it failed. */
+  /** Call when its changes have been given to `changed`, or it failed. */
   changeCounted(): void {
     this.#changesUnderWay -= 1;
     this.#changesCounted += 1;
   }
 
-  /** New deliveries wait in the lane. */
-  enqueue(lane: Lane, change: QueueChange, now: number, nowMono: number): void {
-    this.#count(lane, change.pending, change.retrying);
-    if (change.dueAt !== null) {
-      if (change.pending > 0) lane.pendingDueAt = Math.min(lane.pendingDueAt, change.dueAt);
-      if (change.retrying > 0) lane.retryingDueAt = Math.min(lane.retryingDueAt, change.dueAt);
-      if (change.pending === 0 && change.retrying === 0) {
-        if (lane.pending > 0) lane.pendingDueAt = Math.min(lane.pendingDueAt, change.dueAt);
-        if (lane.retrying > 0) lane.retryingDueAt = Math.min(lane.retryingDueAt, change.dueAt);
-      }
-    }
-    if (lane.pending <= 0) lane.pendingDueAt = NEVER;
-    if (change.retrying > 0) lane.retryingQueuedAt = Math.min(lane.retryingQueuedAt, change.queuedAt ?? 0);
-    if (lane.retrying <= 0) {
-      lane.retryingDueAt = NEVER;
-      lane.retryingQueuedAt = NEVER;
-    }
-    this.touch(lane, now, nowMono);
+  /** A new delivery waits in the lane. */
+  wait(lane: Lane, dueAt: number, now: number, nowMono: number): void {
+    lane.pendingDueAt = Math.min(lane.pendingDueAt, dueAt);
+    this.#recount(lane, 1, 0, now, nowMono);
+  }
+
+  /** A delivery waits to be tried again. */
+  retry(lane: Lane, dueAt: number, queuedAt: number, now: number, nowMono: number): void {
+    lane.retryingDueAt = Math.min(lane.retryingDueAt, dueAt);
+    lane.retryingQueuedAt = Math.min(lane.retryingQueuedAt, queuedAt);
+    this.#recount(lane, 0, 1, now, nowMono);
+  }
+
+  /** A store call has changed what waits in the lane; where it changed no count, it made something due. */
+  changed(lane: Lane, change: LaneChange, now: number, nowMono: number): void {
+    const { pending, retrying, dueAt } = change;
+    const isOnlyDue = pending === 0 && retrying === 0;
+    if (dueAt !== null && (pending > 0 || isOnlyDue)) lane.pendingDueAt = Math.min(lane.pendingDueAt, dueAt);
+    if (dueAt !== null && (retrying > 0 || isOnlyDue))
+      lane.retryingDueAt = Math.min(lane.retryingDueAt, dueAt);
+    // How old they are it does not say.
+    if (retrying > 0) lane.retryingQueuedAt = 0;
+    this.#recount(lane, pending, retrying, now, nowMono);
   }
 
   /** A slot was taken and not used: it is free again, and so is its token of the rate limit. */
@@ -252,7 +256,7 @@ export class Schedule {
       this.#retriesInFlight -= 1;
     }
     if (!lane.ramp.isProven) this.#unprovenInFlight -= 1;
-    this.#countUser(lane.webhook.userId, -1);
+    this.#userInFlight.add(lane.webhook.userId, -1);
     this.touch(lane, now, nowMono);
     if (this.#heldCrowding.size > 0) this.#admitOne(this.#heldCrowding, now, nowMono);
     if (this.#retriesInFlight < this.#retryMax) this.#admitOne(this.#heldRetries, now, nowMono);
@@ -314,6 +318,7 @@ export class Schedule {
     }
     if (isRetry) lane.retryingDueAt = nextDueAt;
     else lane.pendingDueAt = nextDueAt;
+    if (isRetry && nextDueAt === NEVER) lane.retryingQueuedAt = NEVER;
     for (let slot = used; slot < plan.limit; slot += 1) this.giveBack(lane, isRetry, now, nowMono);
     this.touch(lane, now, nowMono);
   }
@@ -421,20 +426,14 @@ export class Schedule {
       this.#retriesInFlight += 1;
     }
     if (!lane.ramp.isProven) this.#unprovenInFlight += 1;
-    this.#countUser(lane.webhook.userId, 1);
+    this.#userInFlight.add(lane.webhook.userId, 1);
   }
 
   /** Slots that the user may take: up to an equal share of all, and beyond that while all together leave some free. */
   #roomOfUser(userId: string): number {
-    const held = this.#userInFlight.get(userId) ?? 0;
+    const held = this.#userInFlight.of(userId);
     const share = Math.ceil(this.#limits.inFlightMax / Math.max(1, this.#userInFlight.size));
     return Math.max(share - held, this.#crowdMax - this.inFlight);
-  }
-
-  #countUser(userId: string, change: number): void {
-    const held = (this.#userInFlight.get(userId) ?? 0) + change;
-    if (held === 0) this.#userInFlight.delete(userId);
-    else this.#userInFlight.set(userId, held);
   }
 
   #isUnprovenShareUsed(): boolean {
@@ -479,15 +478,18 @@ export class Schedule {
     this.#wakes.set(lane, at);
   }
 
+  #recount(lane: Lane, pending: number, retrying: number, now: number, nowMono: number): void {
+    this.#count(lane, pending, retrying);
+    forgetEmptyQueues(lane);
+    this.touch(lane, now, nowMono);
+  }
+
   #count(lane: Lane, pending: number, retrying: number): void {
     lane.pending += pending;
     lane.retrying += retrying;
     const change = pending + retrying;
     if (change === 0) return;
     this.backlog += change;
-    const userId = lane.webhook.userId;
-    const left = (this.#userBacklog.get(userId) ?? 0) + change;
-    if (left === 0) this.#userBacklog.delete(userId);
-    else this.#userBacklog.set(userId, left);
+    this.#userBacklog.add(lane.webhook.userId, change);
   }
 }

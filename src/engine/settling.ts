@@ -114,11 +114,7 @@ export class Settling {
           seen.push(attempt);
           if (flight.trace !== null) tracing?.ended(flight.trace, lane.webhook.callbackUrl, attempt);
         }
-        if (settlement.dueAt !== null) {
-          const { dueAt } = settlement;
-          const retry = { pending: 0, retrying: 1, dueAt, queuedAt: flight.queuedAt };
-          schedule.enqueue(lane, retry, now, nowMono);
-        }
+        if (settlement.dueAt !== null) schedule.retry(lane, settlement.dueAt, flight.queuedAt, now, nowMono);
       }
       if (flight.isSlotFree) {
         this.#freed -= 1;

@@ -40,7 +40,9 @@ export const METRICS: Readonly<Record<string, Metric>> = {
     { error: [...ATTEMPT_ERRORS, "status"] },
   ),
   hookd_attempt_ms: histogram("Duration of attempts, from connect to last byte, ms."),
-  hookd_delivery_ms: histogram("From acceptance to the recorded success of the first attempt, ms."),
+  hookd_delivery_ms: histogram(
+    "From the beginning of the commit that accepts an event to that of the commit that records its success at the first attempt, ms.",
+  ),
   hookd_commit_ms: histogram("Duration of group commits, ms."),
   hookd_commit_batch_size: histogram("Events and outcomes in one group commit."),
   hookd_commit_failures_total: counter(

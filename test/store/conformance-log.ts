@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { DeadReason } from "../../src/domain/delivery.ts";
 import type { DeliveryId } from "../../src/domain/ids.ts";
+import type { Leased } from "../../src/store/port.ts";
 import type { Setup } from "./conformance.ts";
 import { FAR, START } from "./world.ts";
 
@@ -249,6 +250,21 @@ export function logTests(setup: Setup): void {
     expect(await expire(1)).toMatchObject({ died: 0 });
     expect(await expire(2)).toMatchObject({ retrying: -1, died: 1 });
     expect(await world.get(old)).toMatchObject({ status: "dead", reason: "expired" });
+  });
+
+  test("what a lease gave back is among the old ones that expire, and what it holds is not", async () => {
+    const world = await setup();
+    const hook = await world.webhook();
+    for (let index = 0; index < 4; index += 1) await world.delivery(hook, "pending");
+    await world.settleDown();
+    const { leased } = await world.lease(hook.id, { limit: 4, dueBy: FAR });
+    await world.store.release(leased.slice(1, 3));
+    world.clock.at += 10_000;
+    const expire = () => world.store.expire(hook.id, START + 1_000, 10, world.clock.at);
+    expect(await expire()).toMatchObject({ pending: -2, died: 2 });
+    await world.store.release([leased[0] as Leased]);
+    expect(await expire()).toMatchObject({ pending: -1, died: 1 });
+    expect(await expire()).toMatchObject({ died: 0 });
   });
 
   test("the dead are counted by webhook, reason, event and user, and the filter holds", async () => {

@@ -91,12 +91,12 @@ class DueQueue {
 
   /** The first so many that are kept, in order. */
   first(limit: number, isKept: (row: HotRow) => boolean): HotRow[] {
-    const first = new Set<HotRow>();
-    for (let at = this.#head; at < this.#rows.length && first.size < limit; at += 1) {
+    const first: HotRow[] = [];
+    for (let at = this.#head; at < this.#rows.length && first.length < limit; at += 1) {
       const row = this.#rows[at] as HotRow;
-      if (isKept(row)) first.add(row);
+      if (isKept(row)) first.push(row);
     }
-    return [...first];
+    return first;
   }
 
   shift(): void {
@@ -256,7 +256,7 @@ export class Hot {
     return undefined;
   }
 
-  /** The first so many. */
+  /** The first so many rows of the lane's queue that really wait in here, in order. */
   waitingOf(webhookId: WebhookId, status: number, limit: number): HotRow[] {
     const isOne = (row: HotRow) => row.status === status && this.#isWaiting(row);
     return this.#queueOf(webhookId, status)?.first(limit, isOne) ?? [];

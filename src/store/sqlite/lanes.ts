@@ -62,6 +62,11 @@ export class Lanes {
     else if (position.isEnd) this.#positions.set(key, { ...position, isEnd: false });
   }
 
+  /** Where reading this queue of the log goes on. */
+  positionOf(webhookId: WebhookId, status: number): Position {
+    return this.#positions.get(keyOf(webhookId, status)) ?? BEGINNING;
+  }
+
   /** A new delivery waits in memory. */
   wait(row: HotRow, event: NewEvent): void {
     // Of an event that is traced, or goes to many, the journal is asked for more, or asked once for all.
@@ -69,7 +74,7 @@ export class Lanes {
     this.#hot.wait(row);
   }
 
-  /** To be called now and then, seconds apart. */
+  /** To be called after each fold, and where nothing waits for one. */
   rest(): void {
     this.#payloads.rest();
   }

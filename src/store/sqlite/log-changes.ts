@@ -88,7 +88,7 @@ export class LogChanges {
     return candidate && isOpen(candidate) ? (this.endAll([candidate], reason, now)[0] ?? null) : null;
   }
 
-  /** Whether `expire` would find some that are hot, and so must be folded first. */
+  /** Whether some that `expire` may be to find are hot, and so must be folded first. */
   holdsOldHot(webhookId: WebhookId, queuedBefore: number, limit: number): boolean {
     return [PENDING, RETRYING].some((status) =>
       this.#hot.waitingOf(webhookId, status, limit).some((row) => row.queuedAt < queuedBefore),
@@ -169,15 +169,13 @@ export class LogChanges {
 
   #freeOf(webhookId: WebhookId, status: number, limit: number): OpenCandidate[] {
     const free: OpenCandidate[] = [];
-    let dueAt = -1;
-    let id = -1;
-    while (free.length < limit) {
+    // Of a lane that drains, the log still has thousands as waiting that were leased in the last seconds.
+    let { dueAt, id, isEnd } = this.#lanes.positionOf(webhookId, status);
+    while (free.length < limit && !isEnd) {
       const rows = this.#open.all(webhookId, status, dueAt, id, OPEN_PAGE_ROWS) as OpenCandidate[];
       free.push(...rows.filter((row) => !this.isHot(row.id)));
-      const last = rows.at(-1);
-      if (!last || rows.length < OPEN_PAGE_ROWS) break;
-      dueAt = last.due_at;
-      id = last.id;
+      ({ due_at: dueAt, id } = rows.at(-1) ?? { due_at: dueAt, id });
+      isEnd = rows.length < OPEN_PAGE_ROWS;
     }
     return free.slice(0, limit);
   }

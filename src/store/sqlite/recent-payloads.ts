@@ -38,7 +38,7 @@ export class RecentPayloads {
     return { at, length };
   }
 
-  /** To be called now and then, seconds apart: where nothing began to wait since the last time, the ring is let go. */
+  /** To be called after each fold, and in quiet times: where nothing began to wait since the last time, the ring is let go. */
   rest(): void {
     if (this.#end === this.#endAtRest && this.#ring !== null) {
       this.#ring = null;

@@ -258,7 +258,9 @@ class SqliteStore implements Store {
   }
 
   async maintain(): Promise<boolean> {
-    return this.#foldTurns.idle();
+    if (this.#foldTurns.idle()) return true;
+    if (this.#hot.unfoldedCount === 0) this.#lanes.rest();
+    return false;
   }
 
   async expire(webhookId: WebhookId, queuedBefore: number, limit: number, now: number): Promise<LaneChange> {
