@@ -57,6 +57,7 @@ export function figuresOf(run: RunFigures): Figure[] {
         `${(memory.endBytes / MiB).toFixed(0)} MiB at the end`,
     },
     { name: "disk", text: `${run.diskBytesPerEvent.toFixed(0)} bytes an event` },
+    ...stallFigures(run),
     ...calibrationFigures(run),
     ...generatorFigures(run),
   ];
@@ -90,6 +91,16 @@ function stolenFigures({ cpu }: RunFigures): Figure[] {
   if (cpu.stolenShare < STOLEN_SHOWN_MIN) return [];
   const text = `${(cpu.stolenShare * 100).toFixed(0)} % of all cores' time: the host gave it to others`;
   return [{ name: "stolen", text, mood: "doubtful" }];
+}
+
+/** Results that were saved before this was looked at do not have it. */
+function stallFigures({ diskStalls }: RunFigures): Figure[] {
+  if (!diskStalls || diskStalls.count === 0) return [];
+  const { count: times, seconds, longestMs } = diskStalls;
+  const text =
+    `${count(times, "time")}, ${seconds.toFixed(2)} s in all, ${ms(longestMs)} ms at most: ` +
+    "it had something to do and finished nothing";
+  return [{ name: "disk stood still", text, mood: "doubtful" }];
 }
 
 function generatorFigures({ generator }: RunFigures): Figure[] {

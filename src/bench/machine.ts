@@ -37,9 +37,13 @@ function describeDisk(directory: string): Disk {
   };
 }
 
+/** Major and minor, as Linux writes them: glibc's gnu_dev_major and gnu_dev_minor, for the numbers in use. */
+export function deviceNumber(device: number): string {
+  return `${(device >> 8) & 0xfff}:${(device & 0xff) | ((device >> 12) & 0xfff00)}`;
+}
+
 function mountOf(device: number): { device: string; fileSystem: string } | null {
-  // glibc's gnu_dev_major and gnu_dev_minor, for the numbers in use.
-  const number = `${(device >> 8) & 0xfff}:${(device & 0xff) | ((device >> 12) & 0xfff00)}`;
+  const number = deviceNumber(device);
   let text: string;
   try {
     text = readFileSync("/proc/self/mountinfo", "utf8");

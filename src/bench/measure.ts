@@ -75,6 +75,7 @@ export function startMeasurement(rig: Rig, options: MeasureOptions): Measurement
       diskBytesPerEvent:
         Math.max(0, directoryBytes(rig.workspace.dataDir) - rig.emptyBytes) /
         Math.max(1, rig.recorder.accepted),
+      diskStalls: rig.disk.between(begunAt?.mark.atMono ?? end.atMono, end.atMono),
       generator: utilisation(begunAt?.busy ?? {}, busy),
       calibration: null,
       ratios: null,

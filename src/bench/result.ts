@@ -1,4 +1,5 @@
 import type { Calibration } from "./calibration.ts";
+import type { DiskStalls } from "./disk-watch.ts";
 import type { Latency } from "./histograms.ts";
 import type { Machine } from "./machine.ts";
 import type { WindowFigures } from "./recorder.ts";
@@ -43,6 +44,8 @@ export interface RunFigures {
   readonly cpu: CpuFigures;
   readonly memory: { readonly peakBytes: number; readonly endBytes: number };
   readonly diskBytesPerEvent: number;
+  /** From the end of the warm-up on. Null: the system does not tell. */
+  readonly diskStalls: DiskStalls | null;
   /** Share of its time that each thread of the generator was at work: near 1 it was the limit itself. */
   readonly generator: Readonly<Record<string, number>>;
   readonly calibration: CalibrationFigures | null;

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Calibration, calibrate } from "./calibration.ts";
 import { DaemonProcess, type HostProgram } from "./daemon-process.ts";
+import { DiskWatch } from "./disk-watch.ts";
 import { Ledger, type Tally } from "./ledger.ts";
 import { type Load, type Owners, type Target, targetOf } from "./load.ts";
 import { monoMs } from "./mono.ts";
@@ -87,6 +88,7 @@ export class Rig {
   readonly recorder: Recorder;
   readonly daemon: DaemonProcess;
   readonly sampler: Sampler;
+  readonly disk: DiskWatch;
   readonly workspace: Workspace;
   readonly threads: BenchThreads;
   readonly epochMono: number;
@@ -126,6 +128,7 @@ export class Rig {
     this.daemon.configFile = workspace.writeConfig(settings.config);
     workspace.atExit(() => this.daemon.killNow());
     this.sampler = new Sampler(this.daemon, dataDir, (sample) => this.#tell(sample));
+    this.disk = new DiskWatch(dataDir);
   }
 
   get receiverPort(): number {
@@ -280,6 +283,7 @@ export class Rig {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.sampler.stop();
+    this.disk.stop();
     await this.daemon.kill();
     await this.threads.stop();
     this.workspace.remove();

@@ -68,6 +68,7 @@ export function runFigures(changes: Partial<RunFigures> = {}): RunFigures {
     },
     memory: { peakBytes: 200 * 2 ** 20, endBytes: 150 * 2 ** 20 },
     diskBytesPerEvent: 1_200,
+    diskStalls: { count: 0, seconds: 0, longestMs: 0 },
     generator: { "publisher-0": 0.2 },
     calibration: { before: calibration, after: calibration, mean: calibration, drift: 0 },
     ratios: { deliveredToBarePosts: 0.6, cpuToBare: 2 },
