@@ -128,7 +128,7 @@ export class Rig {
     this.daemon.configFile = workspace.writeConfig(settings.config);
     workspace.atExit(() => this.daemon.killNow());
     this.sampler = new Sampler(this.daemon, dataDir, (sample) => this.#tell(sample));
-    this.disk = new DiskWatch(dataDir);
+    this.disk = new DiskWatch(workspace.diskDir);
   }
 
   get receiverPort(): number {
