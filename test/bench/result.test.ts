@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { driftOf } from "../../src/bench/calibration.ts";
+import { figuresOf } from "../../src/bench/figures.ts";
 import { hostCpu, parseStat, sumOfCpu } from "../../src/bench/proc.ts";
-import { faultsOf } from "../../src/bench/result.ts";
+import { faultsOf, type RunFigures } from "../../src/bench/result.ts";
 import { parseMetrics } from "../../src/bench/sampler.ts";
 import { SCENARIOS } from "../../src/bench/scenarios.ts";
 import { SCENARIO_SUMMARIES } from "../../src/cli/bench.ts";
@@ -22,6 +23,15 @@ describe("a result", () => {
     const result = resultWith({ [what]: 1 });
     expect(exitCodeOf(result)).toBe(1);
     expect(result.runs.flatMap(faultsOf)).toEqual([`run: 1 event ${what}`]);
+  });
+
+  it("tells how often the disk stood still, where it did", () => {
+    const linesOf = (diskStalls: RunFigures["diskStalls"]) =>
+      figuresOf(runFigures({ diskStalls })).filter(({ name }) => name === "disk stood still");
+    expect(linesOf({ count: 2, seconds: 0.31, longestMs: 250 })).toMatchObject([
+      { text: expect.stringContaining("2 times, 0.31 s in all, 250 ms at most") },
+    ]);
+    expect([...linesOf({ count: 0, seconds: 0, longestMs: 0 }), ...linesOf(null)]).toEqual([]);
   });
 
   it("excuses second copies after a crash, of what may be in flight, and nothing else", () => {
