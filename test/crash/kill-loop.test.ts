@@ -168,6 +168,6 @@ test(`${KILLS} kills at ${PER_SECOND} events/s lose nothing, and duplicate only 
       await publishBatch(to, posts, ledger);
     }
     const size = () => metric(to, "hookd_dlq_size");
-    await until("they are dead", async () => (await size()) === DEAD_AT_START, 30_000);
+    await until("they are dead", async () => (await size()) === DEAD_AT_START, 90_000);
   }
 });
