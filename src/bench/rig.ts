@@ -106,7 +106,13 @@ export class Rig {
       workspace.remove();
       throw error;
     });
-    return new Rig(settings, workspace, threads);
+    try {
+      return new Rig(settings, workspace, threads);
+    } catch (error) {
+      await threads.stop();
+      workspace.remove();
+      throw error;
+    }
   }
 
   private constructor(settings: RigSettings, workspace: Workspace, threads: BenchThreads) {
@@ -127,8 +133,8 @@ export class Rig {
     });
     this.daemon.configFile = workspace.writeConfig(settings.config);
     workspace.atExit(() => this.daemon.killNow());
-    this.sampler = new Sampler(this.daemon, dataDir, (sample) => this.#tell(sample));
     this.disk = new DiskWatch(workspace.diskDir);
+    this.sampler = new Sampler(this.daemon, dataDir, (sample) => this.#tell(sample));
   }
 
   get receiverPort(): number {
