@@ -4,7 +4,7 @@ import { monoMs } from "./mono.ts";
 
 const LOOK_MS = 25;
 /** What takes less is the disk at work. */
-export const STALL_MIN_MS = 50;
+const STALL_MIN_MS = 50;
 /** Of which so many are kept: an hour of nothing but the shortest. */
 const SPANS_MAX = 72_000;
 

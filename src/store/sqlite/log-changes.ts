@@ -88,7 +88,7 @@ export class LogChanges {
     return candidate && isOpen(candidate) ? (this.endAll([candidate], reason, now)[0] ?? null) : null;
   }
 
-  /** Whether some that `expire` may be to find are hot, and so must be folded first. */
+  /** Whether something that `expire` would look at is old and hot: it must be folded first. */
   holdsOldHot(webhookId: WebhookId, queuedBefore: number, limit: number): boolean {
     return [PENDING, RETRYING].some((status) =>
       this.#hot.waitingOf(webhookId, status, limit).some((row) => row.queuedAt < queuedBefore),
